@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The mission file: what perigeed is started with. */
+#ifndef CORE_MISSION_H
+#define CORE_MISSION_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/complain.h"
+
+#define MISSION_WORKFLOWS_MAX 64
+#define MISSION_NAME_BYTES 64
+
+struct mission {
+	char *path; /* of the file; relative names in it start from its folder */
+	char name[MISSION_NAME_BYTES];
+	char spacecraft[MISSION_NAME_BYTES];
+	char run_as[MISSION_NAME_BYTES]; /* user of the supervisor; "" = stay as started */
+
+	char *workflows[MISSION_WORKFLOWS_MAX]; /* absolute paths */
+	size_t n_workflows;
+	char *images;  /* absolute: a folder with one OCI image layout an image */
+	char *policy;  /* absolute, or NULL: no broker, no devices */
+	char *state;   /* absolute, or NULL: must be given on the command line */
+
+	struct {
+		uint32_t cpus_milli; /* thousandths of a CPU */
+		uint64_t memory_bytes;
+		uint32_t tasks; /* running at once */
+	} budget;
+	uint64_t log_bytes_max; /* kept per attempt */
+
+	struct {
+		bool on;
+		struct sockaddr_in to;   /* the ground's end of the spacecraft bus */
+		struct sockaddr_in from; /* ours */
+		char *key;               /* absolute: minisign secret key without password, mode 0600 */
+		uint64_t batch_bytes_max;
+		uint64_t rate_bytes_per_s; /* 0: as fast as the link takes it */
+	} downlink;
+};
+
+/* Reads and checks the whole file. ERR_CHECKED with the complaints made. */
+WARN_UNUSED int mission_load(const char *path, struct complaints *c, struct mission **ret_mission);
+void mission_destroy(struct mission *m);
+
+#endif
