@@ -87,8 +87,11 @@ void utc_format(struct utc_time t, char ret_text[UTC_TEXT_BYTES])
 	int month, day;
 	date_of(days, &year, &month, &day);
 	/* int64_t nanoseconds reach from 1677 to 2262: four digits always. */
-	snprintf(ret_text, UTC_TEXT_BYTES, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", (int)(year % 10000), month, day,
+	char text[80] = {0};
+	snprintf(text, sizeof(text), "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", (int)year, month, day,
 		(int)(second / 3600), (int)(second / 60 % 60), (int)(second % 60), (int)(ns / NS_PER_MS));
+	memcpy(ret_text, text, UTC_TEXT_BYTES - 1);
+	ret_text[UTC_TEXT_BYTES - 1] = '\0';
 }
 
 /* Reads exactly n digits; -1 when there are none. */

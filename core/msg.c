@@ -75,6 +75,7 @@ int msg_send(int sock, struct msg *m)
 		head.msg_control = control.bytes;
 		head.msg_controllen = CMSG_SPACE(sizeof(int) * m->n_fds);
 		struct cmsghdr *c = CMSG_FIRSTHDR(&head);
+		ensure(c);
 		c->cmsg_level = SOL_SOCKET;
 		c->cmsg_type = SCM_RIGHTS;
 		c->cmsg_len = CMSG_LEN(sizeof(int) * m->n_fds);
