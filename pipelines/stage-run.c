@@ -18,8 +18,6 @@
 #include "core/log.h"
 #include "runs.h"
 
-#define LOG_CHUNK_BYTES 4096
-#define LAST_LINE_BYTES 160
 #define EXIT_TEMPFAIL 75 /* sysexits.h */
 
 struct kept_output {
@@ -38,16 +36,7 @@ struct active {
 	char work[PATH_MAX]; /* folder with in/ and out/ */
 	struct kept_output outputs[WF_OUTPUTS_MAX];
 
-	uv_pipe_t log;
-	bool log_open;
 	int log_file;
-	uint64_t log_bytes;
-	bool log_cut;
-	char last_line[LAST_LINE_BYTES]; /* of the log: what a failing stage said */
-	size_t line_len;
-	bool line_over;
-	char chunk[LOG_CHUNK_BYTES];
-
 	bool over;
 	struct stage_exit exit;
 	uv_work_t work_req;
@@ -164,68 +153,7 @@ int stage_runs_prepare(struct pipelines *p)
 
 /* ---- the log ---- */
 
-static void remember_line(struct active *a, const char *data, size_t len)
-{
-	for (size_t i = 0; i < len; i++) {
-		if (data[i] == '\n') {
-			a->line_over = true;
-			continue;
-		}
-		if (a->line_over) {
-			a->line_len = 0;
-			a->line_over = false;
-		}
-		if (a->line_len < LAST_LINE_BYTES - 1)
-			a->last_line[a->line_len++] = (unsigned char)data[i] < ' ' ? ' ' : data[i];
-	}
-	a->last_line[a->line_len] = '\0';
-}
-
-static void keep_log(struct active *a, const char *data, size_t len)
-{
-	static const char cut[] = "\n[the log was cut here: its limit is reached]\n";
-	uint64_t left = a->p->o.log_bytes_max - a->log_bytes;
-	size_t kept = len < left ? len : (size_t)left;
-
-	remember_line(a, data, len);
-	/* A log that cannot be written is no reason to fail the stage. */
-	if (kept && write_all(a->log_file, data, kept) == 0)
-		a->log_bytes += kept;
-	if (kept < len && !a->log_cut) {
-		a->log_cut = true;
-		if (write_all(a->log_file, cut, sizeof(cut) - 1) < 0)
-			log_warning("run %lld, stage %s: the log cannot be written", (long long)a->task.run, a->stage->name);
-	}
-}
-
-static void maybe_collect(struct active *a);
-
-static void on_log_closed(uv_handle_t *h)
-{
-	struct active *a = h->data;
-
-	a->log_open = false;
-	maybe_collect(a);
-}
-
-static void on_log_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf)
-{
-	struct active *a = h->data;
-
-	*buf = uv_buf_init(a->chunk, sizeof(a->chunk));
-}
-
-static void on_log(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
-{
-	struct active *a = s->data;
-
-	if (n > 0)
-		keep_log(a, buf->base, (size_t)n);
-	else if (n < 0)
-		uv_close((uv_handle_t *)s, on_log_closed);
-}
-
-static int open_log_file(struct active *a)
+static int open_log(struct active *a)
 {
 	char path[PATH_MAX];
 	int r = path_format(path, sizeof(path), "%s/logs/%lld", a->p->state_dir, (long long)a->task.run);
@@ -241,36 +169,12 @@ static int open_log_file(struct active *a)
 	return a->log_file < 0 ? -errno : 0;
 }
 
-/* Makes the pipe; the end to write to goes to the stage. */
-static int open_log(struct active *a, int *ret_write_fd)
-{
-	int fds[2];
-	int r = open_log_file(a);
-
-	if (r == 0 && pipe2(fds, O_CLOEXEC) < 0)
-		r = -errno;
-	if (r < 0)
-		return r;
-	*ret_write_fd = fds[1];
-	r = uv_pipe_init(a->p->o.loop, &a->log, 0);
-	if (r < 0) {
-		close(fds[0]);
-		return r;
-	}
-	a->log.data = a;
-	a->log_open = true;
-	r = uv_pipe_open(&a->log, fds[0]);
-	if (r < 0)
-		close(fds[0]);
-	return r < 0 ? r : uv_read_start((uv_stream_t *)&a->log, on_log_alloc, on_log);
-}
-
 /* ---- the end ---- */
 
 static void judge_exit(struct active *a)
 {
 	const struct stage_exit *e = &a->exit;
-	const char *said = a->last_line;
+	const char *said = e->last_line;
 
 	a->end = (struct task_end){
 		.wall_ns = e->wall_ns, .cpu_ns = e->cpu_ns, .memory_peak_bytes = e->memory_peak_bytes};
@@ -404,10 +308,8 @@ static void on_collected(uv_work_t *req, int status)
 	forget(a);
 }
 
-static void maybe_collect(struct active *a)
+static void collect(struct active *a)
 {
-	if (!a->over || a->log_open)
-		return;
 	a->work_req.data = a;
 	int r = uv_queue_work(a->p->o.loop, &a->work_req, collect_worker, on_collected);
 	ensure(r == 0); /* only a missing callback can fail it */
@@ -423,7 +325,7 @@ void pipelines_stage_exited(struct pipelines *p, const struct stage_exit *e)
 		return;
 	a->over = true;
 	a->exit = *e;
-	maybe_collect(a);
+	collect(a);
 }
 
 /* ---- the start ---- */
@@ -451,7 +353,7 @@ static uint64_t largest_output(const struct wf_stage *s)
 	return max;
 }
 
-static int launch(struct active *a, int in_fd, int out_fd, int log_fd, char *ret_why, size_t cap)
+static int launch(struct active *a, int in_fd, int out_fd, char *ret_why, size_t cap)
 {
 	struct pipelines *p = a->p;
 	struct stage_image image;
@@ -469,7 +371,8 @@ static int launch(struct active *a, int in_fd, int out_fd, int log_fd, char *ret
 		.env = a->stage->env ? (const char *const *)a->stage->env : NULL,
 		.in_fd = in_fd,
 		.out_fd = out_fd,
-		.log_fd = log_fd,
+		.log_fd = a->log_file,
+		.log_bytes_max = p->o.log_bytes_max,
 		.cpus_milli = a->stage->cpus_milli,
 		.pids = a->stage->pids,
 		.memory_bytes = a->stage->memory_bytes,
@@ -479,24 +382,22 @@ static int launch(struct active *a, int in_fd, int out_fd, int log_fd, char *ret
 	return p->o.launcher.start(p->o.launcher.user, &l);
 }
 
-/* A start that fails half way goes the same way as a stage that ended: log closed, folders removed, reported once. */
+/* A start that fails half way goes the same way as a stage that ended: folders removed, reported once. */
 static void fail_start(struct active *a, const char *why)
 {
 	struct stage_exit e = {.task = a->task.id};
 
 	snprintf(e.reason, sizeof(e.reason), "could not be started: %s", why);
-	if (a->log_open)
-		uv_close((uv_handle_t *)&a->log, on_log_closed);
 	a->over = true;
 	a->exit = e;
-	maybe_collect(a);
+	collect(a);
 }
 
 int stage_start(void *user, const struct task *task)
 {
 	struct pipelines *p = user;
 	struct active *a = calloc(1, sizeof(*a));
-	CLEAN_FD int in_fd = -1, out_fd = -1, log_fd = -1;
+	CLEAN_FD int in_fd = -1, out_fd = -1;
 	char why[200] = "";
 
 	if (!a)
@@ -513,9 +414,9 @@ int stage_start(void *user, const struct task *task)
 	p->active = a;
 	r = make_folders(a, &in_fd, &out_fd);
 	if (r == 0)
-		r = open_log(a, &log_fd);
+		r = open_log(a);
 	if (r == 0)
-		r = launch(a, in_fd, out_fd, log_fd, why, sizeof(why));
+		r = launch(a, in_fd, out_fd, why, sizeof(why));
 	if (r < 0)
 		fail_start(a, *why ? why : err_text(r));
 	return 0;

@@ -60,7 +60,9 @@ struct stage_launch {
 	const char *label; /* "run-7.cloud" */
 	const struct stage_image *image;
 	const char *const *argv, *const *env; /* NULL-terminated */
-	int in_fd, out_fd, log_fd;            /* borrowed during the call */
+	int in_fd, out_fd;                    /* borrowed during the call */
+	int log_fd;                           /* borrowed until the stage has exited; gets at most log_bytes_max */
+	uint64_t log_bytes_max;
 	uint32_t cpus_milli, pids;
 	uint64_t memory_bytes, output_bytes_max;
 	int64_t time_ns;
@@ -71,6 +73,7 @@ struct stage_exit {
 	bool exited;      /* by itself, with this code */
 	int code;
 	char reason[TASK_REASON_BYTES]; /* when it did not exit by itself: which limit, which signal */
+	char last_line[TASK_REASON_BYTES / 2]; /* of its log, printable */
 	int64_t wall_ns, cpu_ns;
 	uint64_t memory_peak_bytes;
 };
