@@ -34,7 +34,7 @@ static const struct command {
 	{"show", command_show, "everything about one run"},
 	{"logs", command_logs, "what the stages of a run wrote"},
 	{"receive", receive_main, "receive, verify and keep the results on the ground"},
-	{"keys", keys_main, "make a key pair for signing"},
+	{"keys", command_keys, "make a key pair for signing"},
 	{"image", image_main, "make and check images of stages"},
 	{"help", command_help, "this, or the help of a command"},
 };

@@ -96,7 +96,7 @@ struct perigeed {
 	struct launcher *launcher;
 	struct broker_client *broker;
 	struct downlink *downlink;
-	struct downlink_keys *keys;
+	struct ground_key *key;
 	struct control *control;
 
 	struct image images[IMAGES_MAX];
@@ -508,17 +508,17 @@ static int subscribe(struct perigeed *d, const struct workflow *w)
 
 /* ---- the ground ---- */
 
-static int put_product(void *user, const struct product *p)
+static int put_product(void *user, const struct run_product *p)
 {
 	struct perigeed *d = user;
-	struct downlink_product g = {.run = p->run, .priority = p->priority, .bytes = p->bytes, .digest = p->digest};
+	struct product g = {.run = p->run, .priority = p->priority, .bytes = p->bytes, .digest = p->digest};
 
 	if (!d->downlink)
 		return 0;
-	g.workflow = p->workflow;
-	g.stage = p->stage;
-	g.name = p->name;
-	g.type = p->type;
+	snprintf(g.workflow, sizeof(g.workflow), "%s", p->workflow);
+	snprintf(g.stage, sizeof(g.stage), "%s", p->stage);
+	snprintf(g.name, sizeof(g.name), "%s", p->name);
+	snprintf(g.type, sizeof(g.type), "%s", p->type);
 	return downlink_product(d->downlink, &g);
 }
 
@@ -638,10 +638,9 @@ static int start_privileged(struct perigeed *d)
 			r = broker_client_create(&d->loop, path, m->policy, &broker_callbacks, d, &d->broker);
 	}
 	if (r == 0 && m->downlink.on) {
-		char why[256] = "";
-		r = downlink_keys_load(m->downlink.key, &d->keys, why, sizeof(why));
+		r = ground_key_load(m->downlink.key, &d->key);
 		if (r < 0)
-			log_error("downlink key %s: %s", m->downlink.key, *why ? why : err_text(r));
+			log_error("downlink key %s: %s", m->downlink.key, err_text(r));
 	}
 	if (r == 0 && user && getuid() == 0 && chown(d->state, user->pw_uid, user->pw_gid) < 0)
 		r = -errno;
@@ -672,24 +671,19 @@ static int start_downlink(struct perigeed *d)
 	const struct mission *m = d->mission;
 	int r = path_format(dir, sizeof(dir), "%s/downlink", d->state);
 	struct downlink_options o = {
-		.loop = &d->loop,
-		.store = d->store,
-		.artifacts = d->artifacts,
-		.dir = dir,
-		.keys = d->keys,
-		.to = m->downlink.to,
-		.from = m->downlink.from,
 		.spacecraft = m->spacecraft,
 		.mission = m->name,
+		.dir = dir,
+		.to = m->downlink.to,
+		.from = m->downlink.from,
 		.batch_bytes_max = m->downlink.batch_bytes_max,
 		.rate_bytes_per_s = m->downlink.rate_bytes_per_s,
+		.key = d->key,
 		.run_provenance = provenance_for_ground,
 		.user = d,
 	};
 
-	if (r == 0)
-		r = dir_make(dir, 0700);
-	return r == 0 ? downlink_create(&o, &d->downlink) : r;
+	return r == 0 ? downlink_create(&d->loop, d->store, d->artifacts, &o, &d->downlink) : r;
 }
 
 static int load_workflows(struct perigeed *d)
@@ -881,7 +875,7 @@ static void finish(struct perigeed *d)
 	scheduler_destroy(d->scheduler);
 	store_close(d->store);
 	artifacts_close(d->artifacts);
-	downlink_keys_destroy(d->keys);
+	ground_key_destroy(d->key);
 	for (size_t i = 0; i < d->n_images; i++)
 		sandbox_image_finish(&d->images[i].image);
 	for (size_t i = 0; i < d->n_cameras; i++)

@@ -22,6 +22,7 @@ int command_status(int argc, char **argv);
 int command_runs(int argc, char **argv);
 int command_show(int argc, char **argv);
 int command_logs(int argc, char **argv);
+int command_keys(int argc, char **argv);
 
 int check_workflow(const char *path, struct complaints *c);
 int check_mission(const char *path, struct complaints *c);

@@ -87,7 +87,7 @@ struct stage_launcher {
 	void *user;
 };
 
-struct product {
+struct run_product {
 	int64_t run;
 	const char *workflow, *stage, *name; /* name of the output */
 	const char *type;                    /* "json" or "file" */
@@ -98,7 +98,7 @@ struct product {
 
 /* Takes what goes to the ground, within the turn. */
 struct product_sink {
-	int (*put)(void *user, const struct product *p);
+	int (*put)(void *user, const struct run_product *p);
 	void *user;
 };
 
