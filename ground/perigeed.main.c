@@ -831,6 +831,8 @@ static int start_parts(struct perigeed *d)
 
 	if (r == 0)
 		r = scheduler_create(d->store, &budget, &d->scheduler);
+	if (r == 0 && scheduler_interrupted(d->scheduler))
+		log_info("%zu interrupted tasks will run again", scheduler_interrupted(d->scheduler));
 	if (r == 0)
 		r = store_turn_end(d->store); /* tables are made outside a turn */
 	if (r == 0 && m->downlink.on)

@@ -124,7 +124,8 @@ static void complain_cycle(struct wf_reader *r, const struct walk *walk, size_t 
 		from++;
 	for (size_t i = from; i < walk->depth && len < sizeof(path); i++)
 		len += (size_t)snprintf(path + len, sizeof(path) - len, "%s needs ", r->w->stages[walk->stack[i]].name);
-	y_complain(r->c, r->w->stages[back_to].node, "a cycle: %s%s", path, r->w->stages[back_to].name);
+	const struct ynode *node = r->w->stages[back_to].node;
+	complain(r->c, node->key_line, node->key_column, "a cycle: %s%s", path, r->w->stages[back_to].name);
 }
 
 static bool visit(struct wf_reader *r, struct walk *k, size_t first)

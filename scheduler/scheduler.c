@@ -16,6 +16,7 @@ struct scheduler {
 	struct task_owner owner;
 	struct task running[RUNNING_MAX];
 	size_t n_running;
+	size_t interrupted; /* found running at start */
 	uint32_t cpus_milli; /* taken by what runs */
 	uint64_t memory_bytes;
 	bool dirty;              /* something may start that could not before */
@@ -85,8 +86,7 @@ int scheduler_create(
 		free(s);
 		return r;
 	}
-	if (sqlite3_changes(store_db(store)))
-		log_info("%d interrupted tasks will run again", sqlite3_changes(store_db(store)));
+	s->interrupted = (size_t)sqlite3_changes(store_db(store));
 	*ret_scheduler = s;
 	return 0;
 }
@@ -356,6 +356,11 @@ int scheduler_finish(struct scheduler *s, int64_t task, const struct task_end *e
 	if (r != 0)
 		return r < 0 ? r : 0;
 	return end_task(s, &t, end->verdict == TASK_SUCCEEDED ? TASK_DONE : TASK_FAILED, end);
+}
+
+size_t scheduler_interrupted(const struct scheduler *s)
+{
+	return s->interrupted;
 }
 
 size_t scheduler_running(const struct scheduler *s)

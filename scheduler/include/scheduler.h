@@ -115,6 +115,8 @@ bool scheduler_dirty(const struct scheduler *s);
 struct utc_time scheduler_wake_at(const struct scheduler *s);
 void scheduler_poke(struct scheduler *s);
 
+/* How many tasks were found running at the start, and will run again. */
+size_t scheduler_interrupted(const struct scheduler *s);
 size_t scheduler_running(const struct scheduler *s);
 WARN_UNUSED int scheduler_counts(struct scheduler *s, int64_t ret_counts[TASK_STATE_MAX]);
 
