@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a run does with how its stages end: the real queue, store and artifacts; only the launcher is ours here. It
- * writes into the /out folder that it is given, as a stage would, and reports the end from the loop.
+ * What a run does with how its stages end: the real queue, store and artifacts; only the launcher is ours
+ * here. It writes into the /out folder that it is given, as a stage would, and reports the end from the loop.
  */
-#include <stdarg.h>
-#include <setjmp.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -137,8 +137,8 @@ static int put(void *user, const struct run_product *p)
 {
 	size_t len = strlen(t.products);
 
-	snprintf(t.products + len, sizeof(t.products) - len, "%lld:%s.%s@%d ", (long long)p->run, p->stage, p->name,
-		p->priority);
+	snprintf(t.products + len, sizeof(t.products) - len, "%lld:%s.%s@%d ", (long long)p->run, p->stage,
+		p->name, p->priority);
 	return 0;
 }
 
@@ -156,9 +156,14 @@ static void open_all(void)
 	assert_int_equal(artifacts_open(path, &t.artifacts), 0);
 	assert_int_equal(scheduler_create(t.store, &budget, &t.scheduler), 0);
 	assert_int_equal(store_turn_end(t.store), 0);
-	struct pipelines_options o = {.store = t.store, .scheduler = t.scheduler, .artifacts = t.artifacts,
-		.loop = &t.loop, .state_dir = t.dir, .log_bytes_max = 1000,
-		.launcher = {.resolve = resolve, .start = start}, .sink = {.put = put}};
+	struct pipelines_options o = {.store = t.store,
+		.scheduler = t.scheduler,
+		.artifacts = t.artifacts,
+		.loop = &t.loop,
+		.state_dir = t.dir,
+		.log_bytes_max = 1000,
+		.launcher = {.resolve = resolve, .start = start},
+		.sink = {.put = put}};
 	assert_int_equal(pipelines_create(&o, &t.pipelines), 0);
 	snprintf(path, sizeof(path), "%s/w.yaml", t.dir);
 	assert_int_equal(file_replace(path, workflow_text, strlen(workflow_text), 0644), 0);
@@ -217,8 +222,8 @@ static void settle(void)
 static int acquire(const char *frame_id, const char *granted)
 {
 	const char *payloads[] = {granted, NULL};
-	struct frame_event e = {.device = "cam0", .frame_id = frame_id, .payloads = payloads,
-		.time.ns = 900 * NS_PER_S};
+	struct frame_event e = {
+		.device = "cam0", .frame_id = frame_id, .payloads = payloads, .time.ns = 900 * NS_PER_S};
 	char path[PATH_MAX];
 
 	snprintf(path, sizeof(path), "%s/frame", t.dir);
@@ -242,14 +247,24 @@ static void assert_run(int64_t run, const char *expected)
 	{
 		const char *reason = json_str(stage, "reason");
 		n += snprintf(line + n, sizeof(line) - (size_t)n, " %s %s%s%s%s;", json_str(stage, "stage"),
-			json_str(stage, "state"), reason ? " (" : "", reason ? reason : "", reason ? ")" : "");
+			json_str(stage, "state"), reason ? " (" : "", reason ? reason : "",
+			reason ? ")" : "");
 	}
 	assert_string_equal(line, expected);
 }
 
-#define CLEAR {"cloud", {{"report", "{\"fraction\": 0.25}"}, {"mask", "mmm"}}, 0, NULL}
-#define FOUND {"find", {{"boxes", "[1]"}}, 0, NULL}
-#define COUNTED {"count", {{"report", "{\"count\": 1}"}}, 0, NULL}
+#define CLEAR                                                                                                \
+	{                                                                                                    \
+		"cloud", {{"report", "{\"fraction\": 0.25}"}, {"mask", "mmm"}}, 0, NULL                      \
+	}
+#define FOUND                                                                                                \
+	{                                                                                                    \
+		"find", {{"boxes", "[1]"}}, 0, NULL                                                          \
+	}
+#define COUNTED                                                                                              \
+	{                                                                                                    \
+		"count", {{"report", "{\"count\": 1}"}}, 0, NULL                                             \
+	}
 
 static void test_a_clear_scene_goes_all_the_way(void **state)
 {
@@ -282,7 +297,8 @@ static void test_an_overcast_scene_is_left_out_with_the_reason(void **state)
 	t.behaviours = b;
 	assert_int_equal(acquire("f1", "p"), 0);
 	settle();
-	assert_run(1, "done: cloud done; find skipped (when cloud.report.fraction < 0.7: cloud.report.fraction is 0.93);"
+	assert_run(1, "done: cloud done; find skipped (when cloud.report.fraction < 0.7: "
+		      "cloud.report.fraction is 0.93);"
 		      " count skipped (needs find, which was left out);");
 	assert_string_equal(t.products, "1:cloud.report@100 ");
 }
@@ -293,8 +309,8 @@ static void test_bad_ends_fail_the_run_with_the_reason(void **state)
 		struct behaviour b[4];
 		const char *run;
 	} cases[] = {
-		{{CLEAR, {"find", {{0}}, 3, NULL}, {0}},
-			"failed: cloud done; find failed (exit 3: it said so); count skipped (needs find, which failed);"},
+		{{CLEAR, {"find", {{0}}, 3, NULL}, {0}}, "failed: cloud done; find failed (exit 3: it said "
+							 "so); count skipped (needs find, which failed);"},
 		{{CLEAR, {"find", {{0}}, 0, NULL}, {0}},
 			"failed: cloud done; find failed (output boxes: the stage wrote nothing);"
 			" count skipped (needs find, which failed);"},
@@ -303,12 +319,15 @@ static void test_bad_ends_fail_the_run_with_the_reason(void **state)
 			" count skipped (needs find, which failed);"},
 		{{{"cloud", {{"report", "{}"}, {"mask", "123456789"}}, 0, NULL}, {0}},
 			"failed: cloud failed (output mask: 9 bytes, more than the 8 declared);"
-			" find skipped (needs cloud, which failed); count skipped (needs find, which was left out);"},
+			" find skipped (needs cloud, which failed); count skipped (needs find, which was "
+			"left out);"},
 		{{{"cloud", {{"report", "{\"fraction\": 0.1"}, {"mask", "1"}}, 0, NULL}, {0}},
 			"failed: cloud failed (output report: not JSON: a mistake at line 1, column 17);"
-			" find skipped (needs cloud, which failed); count skipped (needs find, which was left out);"},
+			" find skipped (needs cloud, which failed); count skipped (needs find, which was "
+			"left out);"},
 		{{{"cloud", {{"report", "{}"}, {"mask", "1"}}, 0, NULL}, {0}},
-			"failed: cloud done; find failed (when: cloud.report.fraction: there is no such member);"
+			"failed: cloud done; find failed (when: cloud.report.fraction: there is no such "
+			"member);"
 			" count skipped (needs find, which failed);"},
 	};
 
@@ -412,12 +431,15 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_a_clear_scene_goes_all_the_way, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_an_overcast_scene_is_left_out_with_the_reason, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_an_overcast_scene_is_left_out_with_the_reason, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bad_ends_fail_the_run_with_the_reason, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_exit_75_is_tried_again, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_a_frame_seen_before_makes_no_second_run, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_a_frame_seen_before_makes_no_second_run, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_payload_without_a_grant_gets_no_run, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_a_power_cut_loses_nothing_and_repeats_nothing, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_a_power_cut_loses_nothing_and_repeats_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			test_an_end_that_is_not_committed_did_not_happen, setup, teardown),
 	};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Workflow files: a good one, and every kind of mistake with its place. */
-#include <stdarg.h>
 #include <setjmp.h>
+#include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -10,31 +10,31 @@
 
 #include "workflow.h"
 
-static const char good[] = "perigee: v1\n"                                            /* 1 */
-			   "workflow: ship-count\n"                                   /* 2 */
-			   "payload: harbour-watch\n"                                 /* 3 */
-			   "priority: 160\n"                                          /* 4 */
-			   "deadline: 20m\n"                                          /* 5 */
-			   "triggers:\n"                                              /* 6 */
-			   "  - {event: image.acquired, device: cam0}\n"              /* 7 */
-			   "stages:\n"                                                /* 8 */
-			   "  cloud:\n"                                               /* 9 */
-			   "    image: cloud-detect\n"                                /* 10 */
-			   "    inputs: {scene: trigger.frame}\n"                     /* 11 */
+static const char good[] = "perigee: v1\n"                                                /* 1 */
+			   "workflow: ship-count\n"                                       /* 2 */
+			   "payload: harbour-watch\n"                                     /* 3 */
+			   "priority: 160\n"                                              /* 4 */
+			   "deadline: 20m\n"                                              /* 5 */
+			   "triggers:\n"                                                  /* 6 */
+			   "  - {event: image.acquired, device: cam0}\n"                  /* 7 */
+			   "stages:\n"                                                    /* 8 */
+			   "  cloud:\n"                                                   /* 9 */
+			   "    image: cloud-detect\n"                                    /* 10 */
+			   "    inputs: {scene: trigger.frame}\n"                         /* 11 */
 			   "    outputs: {mask: 4MiB, report: {max: 4KiB, type: json}}\n" /* 12 */
-			   "    resources: {cpus: 0.5, memory: 64MiB, time: 30s}\n"   /* 13 */
-			   "    retry: {limit: 2, backoff: 5s}\n"                     /* 14 */
-			   "    params: {a: 1.5, b: text, c: true, d: '7', e: [1, 2]}\n" /* 15 */
-			   "    args: [--fast]\n"                                     /* 16 */
-			   "    env: {LEVEL: 3}\n"                                    /* 17 */
-			   "  identify:\n"                                            /* 18 */
-			   "    image: ship-identify\n"                               /* 19 */
-			   "    when: cloud.report.cloud_fraction < 0.7\n"            /* 20 */
-			   "    inputs: {scene: trigger.frame, mask: cloud.mask}\n"   /* 21 */
-			   "    outputs: {crops: 1MiB}\n"                             /* 22 */
-			   "downlink:\n"                                              /* 23 */
-			   "  - {product: cloud.report, priority: 200}\n"             /* 24 */
-			   "  - {product: identify.crops}\n";                         /* 25 */
+			   "    resources: {cpus: 0.5, memory: 64MiB, time: 30s}\n"       /* 13 */
+			   "    retry: {limit: 2, backoff: 5s}\n"                         /* 14 */
+			   "    params: {a: 1.5, b: text, c: true, d: '7', e: [1, 2]}\n"  /* 15 */
+			   "    args: [--fast]\n"                                         /* 16 */
+			   "    env: {LEVEL: 3}\n"                                        /* 17 */
+			   "  identify:\n"                                                /* 18 */
+			   "    image: ship-identify\n"                                   /* 19 */
+			   "    when: cloud.report.cloud_fraction < 0.7\n"                /* 20 */
+			   "    inputs: {scene: trigger.frame, mask: cloud.mask}\n"       /* 21 */
+			   "    outputs: {crops: 1MiB}\n"                                 /* 22 */
+			   "downlink:\n"                                                  /* 23 */
+			   "  - {product: cloud.report, priority: 200}\n"                 /* 24 */
+			   "  - {product: identify.crops}\n";                             /* 25 */
 
 static struct complaints c;
 static const struct workflow_limits limits = {.cpus_milli = 2000, .memory_bytes = 128 << 20};
@@ -116,10 +116,12 @@ static void test_each_mistake_has_its_place(void **state)
 		{"type: json", "type: xml", 12, 53, "expected file or json"},
 		{"cpus: 0.5", "cpus: 4", 13, 23, "the mission has 2 CPUs"},
 		{"memory: 64MiB", "memory: 1GiB", 13, 36, "the mission has 128 MiB"},
-		{"memory: 64MiB", "memory: 64 megs", 13, 36, "memory: expected a size such as 64MiB, found \"64 megs\""},
+		{"memory: 64MiB", "memory: 64 megs", 13, 36,
+			"memory: expected a size such as 64MiB, found \"64 megs\""},
 		{"limit: 2", "limit: -1", 14, 20, "limit"},
 		{"cloud.report.cloud_fraction < 0.7", "clud.report.x < 1", 20, 11, "did you mean \"cloud\""},
-		{"cloud.report.cloud_fraction < 0.7", "cloud.mask.x < 1", 20, 11, "only an output of type json"},
+		{"cloud.report.cloud_fraction < 0.7", "cloud.mask.x < 1", 20, 11,
+			"only an output of type json"},
 		{"cloud.report.cloud_fraction < 0.7", "cloud.report.x << 1", 20, 27, "found \"<\""},
 		{"mask: cloud.mask", "mask: cloud.mass", 21, 42, "did you mean \"mask\""},
 		{"mask: cloud.mask", "mask: clouds.mask", 21, 42, "did you mean \"cloud\""},

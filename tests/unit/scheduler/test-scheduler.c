@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The queue against a simple model, with crashes; its rules one by one, on a fake clock. */
-#include <stdarg.h>
 #include <setjmp.h>
+#include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -79,8 +79,14 @@ static void turn(void)
 
 static int64_t put(uint8_t priority, int64_t age_s, uint32_t cpus_milli)
 {
-	struct task_spec spec = {.run = 1, .stage = "s", .payload = "p", .priority = priority,
-		.age_from.ns = age_s * NS_PER_S, .cpus_milli = cpus_milli, .memory_bytes = 1, .retry_limit = 2,
+	struct task_spec spec = {.run = 1,
+		.stage = "s",
+		.payload = "p",
+		.priority = priority,
+		.age_from.ns = age_s * NS_PER_S,
+		.cpus_milli = cpus_milli,
+		.memory_bytes = 1,
+		.retry_limit = 2,
 		.backoff_ns = NS_PER_S};
 	int64_t id;
 
@@ -194,7 +200,11 @@ static void test_temporary_failure_is_tried_again_with_backoff(void **state)
 
 static void test_past_its_deadline_a_task_never_starts(void **state)
 {
-	struct task_spec spec = {.run = 1, .stage = "s", .payload = "p", .priority = 1, .cpus_milli = 1500,
+	struct task_spec spec = {.run = 1,
+		.stage = "s",
+		.payload = "p",
+		.priority = 1,
+		.cpus_milli = 1500,
 		.deadline.ns = 1005 * NS_PER_S};
 	int64_t first = put(9, 1, 1500), late;
 
@@ -320,9 +330,11 @@ static void run_model(uint32_t seed)
 		n_ended = 0;
 		if (what < 4 && n_model < TASKS_MAX) {
 			struct model_task *t = &model[n_model++];
-			*t = (struct model_task){.priority = (uint8_t)next_random(5), .age_s = next_random(4)};
+			*t = (struct model_task){
+				.priority = (uint8_t)next_random(5), .age_s = next_random(4)};
 			t->id = put(t->priority, t->age_s, 1);
-			/* Equal in both: the one that was put first goes first, which the model's order has too. */
+			/* Equal in both: the one that was put first goes first, which the model's order has
+			 * too. */
 		} else if (what < 7 && model_count(M_RUNNING)) {
 			struct model_task *t = model;
 			for (uint32_t skip = next_random((uint32_t)model_count(M_RUNNING)) + 1; skip; t++)
@@ -364,12 +376,15 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_order_is_priority_then_age, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_nothing_overtakes_a_head_that_does_not_fit, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_nothing_overtakes_a_head_that_does_not_fit, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_put_and_start_share_one_commit, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_temporary_failure_is_tried_again_with_backoff, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_temporary_failure_is_tried_again_with_backoff, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_past_its_deadline_a_task_never_starts, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_start_that_fails_ends_the_task, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_finishing_what_does_not_run_changes_nothing, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_finishing_what_does_not_run_changes_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			test_random_operations_and_crashes_agree_with_the_model, setup, teardown),
 	};
