@@ -42,9 +42,13 @@ int confine_user(uid_t uid, gid_t gid)
 {
 	/* The bounding set only root can lower; for whoever is not, no_new_privs does as much. */
 	if (geteuid() == 0)
-		for (unsigned long cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
-			if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
+		for (unsigned long cap = 0;; cap++) {
+			int has = prctl(PR_CAPBSET_READ, cap, 0, 0, 0);
+			if (has < 0) /* beyond the last */
+				break;
+			if (has && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
 				return -errno;
+		}
 	if (uid == 0) {
 		/* Still the owner of its files, but without the power over everybody else's. */
 		int r = drop_capabilities();

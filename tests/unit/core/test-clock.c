@@ -18,7 +18,8 @@ static void known_texts(void **state)
 	assert_string_equal(format(0), "1970-01-01T00:00:00.000Z");
 	assert_string_equal(format(-1), "1969-12-31T23:59:59.999Z");
 	assert_string_equal(format(INT64_C(951782400) * NS_PER_S), "2000-02-29T00:00:00.000Z");
-	assert_string_equal(format(INT64_C(1795600800) * NS_PER_S + 123 * NS_PER_MS), "2026-11-25T10:00:00.123Z");
+	assert_string_equal(
+		format(INT64_C(1795600800) * NS_PER_S + 123 * NS_PER_MS), "2026-11-25T10:00:00.123Z");
 	assert_string_equal(format(INT64_MAX), "2262-04-11T23:47:16.854Z");
 	assert_string_equal(format(INT64_MIN), "1677-09-21T00:12:43.145Z");
 }

@@ -132,7 +132,8 @@ static void utf8_lengths(void **state)
 		{"\xe2\x82\x41", 3, 0},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
-		assert_int_equal(utf8_len((const unsigned char *)cases[i].bytes, cases[i].len), cases[i].expected);
+		assert_int_equal(
+			utf8_len((const unsigned char *)cases[i].bytes, cases[i].len), cases[i].expected);
 }
 
 /* For every size of the target: terminated, valid, within bounds, and whole when there is room. */

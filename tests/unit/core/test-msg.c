@@ -337,8 +337,8 @@ static void dispatch(void **state)
 			msg_lend_fd(&m, s->fd[0]);
 		assert_int_equal(msg_send(s->fd[0], &m), 0);
 		assert_int_equal(msg_recv(s->fd[1], &got), 1);
-		assert_int_equal(
-			msg_dispatch(table, ARRAY_LEN(table), cases[i].state, &number, &got), cases[i].expected);
+		assert_int_equal(msg_dispatch(table, ARRAY_LEN(table), cases[i].state, &number, &got),
+			cases[i].expected);
 		msg_finish(&got);
 	}
 	assert_int_equal(number, 12345);
