@@ -27,6 +27,7 @@ static int drop_capabilities(void)
 	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
 		return -errno;
 	memset(none, 0, sizeof(none));
+	memset(got, 0, sizeof(got));
 	if (syscall(SYS_capset, &head, none) < 0)
 		return -errno;
 	head.version = _LINUX_CAPABILITY_VERSION_3;

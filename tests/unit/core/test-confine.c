@@ -355,5 +355,6 @@ int main(void)
 		cmocka_unit_test(calls_in_threads),
 		cmocka_unit_test(all_together),
 	};
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	int r = cmocka_run_group_tests(tests, NULL, NULL);
+	return r == 0 && geteuid() != 0 ? 77 : r; /* without root the most of it is skipped */
 }

@@ -31,15 +31,16 @@ static struct ynode *parse(const char *text)
 /* Parsing fails with exactly one complaint, "LINE:COLUMN: TEXT". */
 static void refused_n(const char *text, size_t len, const char *expected)
 {
+	struct complaints own;
 	char got[2048];
 
-	assert_int_equal(setup(NULL), 0);
-	struct ynode *root = yaml_parse(text, len, &c);
-	if (root || c.n != 1)
-		fail_msg("\"%s\": %zu complaints", text, c.total);
-	snprintf(got, sizeof(got), "%d:%d: %s", c.item[0].line, c.item[0].column, c.item[0].text);
+	assert_int_equal(complaints_init(&own, "f.yaml"), 0);
+	struct ynode *root = yaml_parse(text, len, &own);
+	if (root || own.n != 1)
+		fail_msg("\"%s\": %zu complaints", text, own.total);
+	snprintf(got, sizeof(got), "%d:%d: %s", own.item[0].line, own.item[0].column, own.item[0].text);
 	assert_string_equal(got, expected);
-	teardown(NULL);
+	complaints_finish(&own);
 }
 
 static void refused(const char *text, const char *expected)
