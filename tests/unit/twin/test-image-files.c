@@ -62,7 +62,7 @@ static void test_folder(void **state)
 	put(dir, "short_6x2x2_u16le.bsq", samples, 5);
 	put(dir, "a b;c.ppm", "P6\n1 1\n255\nabc", 14);
 	put(dir, "a b;c.json", "{\"gsd_m\": -3}", 13);
-	put(dir, "two.pam", "P7\nWIDTH 1\nHEIGHT 1\nDEPTH 2\nMAXVAL 255\nENDHDR\nab", 50);
+	put(dir, "two.pam", "P7\nWIDTH 1\nHEIGHT 1\nDEPTH 2\nMAXVAL 255\nENDHDR\nab", 49);
 	put(dir, "notes.txt", "hello", 5);
 	put(dir, ".hidden.png", "x", 1);
 
