@@ -25,8 +25,9 @@ struct active; /* a stage that is being executed: stage-run.c */
 
 struct pipelines {
 	struct pipelines_options o;
-	char *state_dir;            /* owned */
-	struct workflow **workflows; /* owned: those whose triggers are on first, then older texts of open runs */
+	char *state_dir; /* owned */
+	struct workflow *
+		*workflows; /* owned: those whose triggers are on first, then older texts of open runs */
 	size_t n_workflows, n_on;
 	struct active *active; /* list */
 };
@@ -39,5 +40,7 @@ WARN_UNUSED int run_advance(struct pipelines *p, int64_t run);
 /* stage-run.c: task_runner's start. */
 int stage_start(void *user, const struct task *task);
 WARN_UNUSED int stage_runs_prepare(struct pipelines *p);
+/* Forgets what was being executed: the database has it as running, so it is interrupted. */
+void stage_runs_abandon(struct pipelines *p);
 
 #endif
