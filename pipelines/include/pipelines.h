@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Workflows and their runs: the face of the folder.
+ *
+ *   event -> trigger -> run -> tasks (in the scheduler's queue) -> stage in a sandbox -> artifacts -> next tasks
+ *                                                                                    \-> products (downlink)
+ *
+ * A run, its stages and which artifact came from what are rows of the supervisor's database. What executes a stage
+ * and what takes products are small interfaces, plugged in by perigeed.
+ */
+#ifndef PIPELINES_H
+#define PIPELINES_H
+
+#include <cjson/cJSON.h>
+#include <uv.h>
+
+#include "core/artifact.h"
+#include "core/clock.h"
+#include "core/complain.h"
+#include "core/store.h"
+#include "scheduler.h"
+
+/* ---- workflow files ---- */
+
+struct workflow;
+
+/* What the mission owns: a stage that asks for more is refused. 0: not known. */
+struct workflow_limits {
+	uint32_t cpus_milli;
+	uint64_t memory_bytes;
+};
+
+/* Reads and checks a file. ERR_CHECKED with the complaints made. */
+WARN_UNUSED int workflow_load(const char *path, const struct workflow_limits *limits, struct complaints *c,
+	struct workflow **ret_workflow);
+void workflow_destroy(struct workflow *w);
+const char *workflow_name(const struct workflow *w);
+const char *workflow_payload(const struct workflow *w);
+size_t workflow_stage_count(const struct workflow *w);
+/* Stage i in the file's order: its name, its image. */
+const char *workflow_stage_name(const struct workflow *w, size_t i);
+const char *workflow_stage_image(const struct workflow *w, size_t i);
+/* The device that trigger i waits for, or NULL past the last. */
+const char *workflow_trigger_device(const struct workflow *w, size_t i);
+/* The trigger input that a person means by `name`: itself, or the stage input that is fed from it. NULL if none. */
+const char *workflow_input_name(const struct workflow *w, const char *name);
+/* The i-th different trigger input that the stages read ("frame"), or NULL past the last. */
+const char *workflow_trigger_input(const struct workflow *w, size_t i);
+
+/* ---- what pipelines needs from outside ---- */
+
+struct stage_image {
+	char digest[80]; /* "sha256:…" of the image's manifest */
+	int rootfs_fd;   /* borrowed until the next resolve */
+	const char *const *argv, *const *env; /* borrowed likewise; NULL-terminated */
+};
+
+struct stage_launch {
+	int64_t task;
+	const char *label; /* "run-7.cloud" */
+	const struct stage_image *image;
+	const char *const *argv, *const *env; /* NULL-terminated */
+	int in_fd, out_fd;                    /* borrowed during the call */
+	int log_fd;                           /* borrowed until the stage has exited; gets at most log_bytes_max */
+	uint64_t log_bytes_max;
+	uint32_t cpus_milli, pids;
+	uint64_t memory_bytes, output_bytes_max;
+	int64_t time_ns;
+};
+
+struct stage_exit {
+	int64_t task;
+	bool exited;      /* by itself, with this code */
+	int code;
+	char reason[TASK_REASON_BYTES]; /* when it did not exit by itself: which limit, which signal */
+	char last_line[TASK_REASON_BYTES / 2]; /* of its log, printable */
+	int64_t wall_ns, cpu_ns;
+	uint64_t memory_peak_bytes;
+};
+
+struct stage_launcher {
+	/* ERR_IMAGE or other with the reason. */
+	int (*resolve)(
+		void *user, const char *image, struct stage_image *ret_image, char *ret_reason, size_t cap);
+	/* 0: pipelines_stage_exited follows, once, from a later callback. */
+	int (*start)(void *user, const struct stage_launch *launch);
+	void *user;
+};
+
+struct product {
+	int64_t run;
+	const char *workflow, *stage, *name; /* name of the output */
+	const char *type;                    /* "json" or "file" */
+	struct digest digest;
+	uint64_t bytes;
+	uint8_t priority;
+};
+
+/* Takes what goes to the ground, within the turn. */
+struct product_sink {
+	int (*put)(void *user, const struct product *p);
+	void *user;
+};
+
+/* ---- runs ---- */
+
+struct pipelines;
+
+struct pipelines_options {
+	struct store *store;         /* all borrowed, they outlive it */
+	struct scheduler *scheduler; /* pipelines plugs itself in as runner and owner */
+	struct artifacts *artifacts;
+	uv_loop_t *loop;
+	const char *state_dir; /* work/ and logs/ are made in it; work/ is emptied: what it holds died with its run */
+	uint64_t log_bytes_max;
+	struct stage_launcher launcher;
+	struct product_sink sink;
+	/* Heard of, within the turn, when a run has ended. May be NULL. */
+	void (*on_run_ended)(void *user, int64_t run);
+	/* Heard of when a stage changes; for progress. May be NULL. */
+	void (*on_stage)(void *user, int64_t run, const char *stage, const char *state, const char *reason);
+	void *user;
+};
+
+/* Makes the tables and takes up the runs that were going on. */
+WARN_UNUSED int pipelines_create(const struct pipelines_options *o, struct pipelines **ret_pipelines);
+/* Only when no stage runs and no work is in the loop's threads. */
+void pipelines_destroy(struct pipelines *p);
+/* Takes the workflow over. From now on its triggers make runs. Checks that its images can be resolved. */
+WARN_UNUSED int pipelines_add(struct pipelines *p, struct workflow *w, struct complaints *c);
+void pipelines_stage_exited(struct pipelines *p, const struct stage_exit *e);
+
+struct frame_event {
+	const char *device, *frame_id;
+	struct digest digest;
+	uint64_t bytes;
+	struct utc_time time;
+	const cJSON *attrs; /* object of texts; borrowed */
+	const char *const *payloads; /* NULL-terminated: those that the broker grants this device's frames */
+};
+
+/* image.acquired. Makes a run for each workflow that waits for it. 0 new, 1 seen before (then nothing is done): a
+ * camera delivers a frame again until it heard that it was kept. */
+WARN_UNUSED int pipelines_frame(struct pipelines *p, const struct frame_event *e);
+
+struct run_input {
+	const char *name; /* as workflow_trigger_input says */
+	struct digest digest;
+	uint64_t bytes;
+};
+
+/* One run by hand. */
+WARN_UNUSED int pipelines_run(
+	struct pipelines *p, const char *workflow, const struct run_input *inputs, size_t n, int64_t *ret_run);
+size_t pipelines_open_runs(struct pipelines *p);
+
+/* ---- what is known of runs: JSON, from the database alone; NULL: out of memory or no such run ---- */
+
+cJSON *runs_list(struct store *store, size_t limit);
+cJSON *run_provenance(struct store *store, int64_t run);
+/* Path of the newest log of a stage. ERR_UNKNOWN. */
+WARN_UNUSED int run_log_path(
+	struct store *store, const char *state_dir, int64_t run, const char *stage, char *ret_path, size_t cap);
+
+#endif
