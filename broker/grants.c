@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the supervisor may ask. Each request is held against the policy; each refusal has a reason and is logged. */
+/* What the supervisor may ask. Each request is held against the policy; each refusal has a reason and is
+ * logged. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -30,11 +31,11 @@ static int granted(struct broker *b, const char *payload, const char *device, en
 	int index = policy_device(b->policy, device);
 
 	if (index < 0)
-		return refuse(ret_reason, ERR_UNKNOWN, "%s asks for %s: policy %s has no such device", payload,
-			device, b->policy->name);
+		return refuse(ret_reason, ERR_UNKNOWN, "%s asks for %s: policy %s has no such device",
+			payload, device, b->policy->name);
 	if (!policy_allows(b->policy, payload, (size_t)index, op))
-		return refuse(ret_reason, ERR_DENIED, "policy %s does not grant %s to %s on %s", b->policy->name,
-			policy_operation_names[op], payload, device);
+		return refuse(ret_reason, ERR_DENIED, "policy %s does not grant %s to %s on %s",
+			b->policy->name, policy_operation_names[op], payload, device);
 	*ret_session = &b->sessions[index];
 	return 0;
 }
@@ -177,7 +178,8 @@ static int on_read(void *user, struct msg *m)
 	if (status < 0)
 		return tell_value(b, req, status, reason);
 	if (s->n_reads == BROKER_READS_MAX)
-		return tell_value(b, req, refuse(reason, -EBUSY, "%d requests wait for %s already", BROKER_READS_MAX, device),
+		return tell_value(b, req,
+			refuse(reason, -EBUSY, "%d requests wait for %s already", BROKER_READS_MAX, device),
 			reason);
 
 	struct lane *lane = &s->lanes[WORKER_READS];

@@ -12,7 +12,8 @@
 
 #define RUNNING 1u
 
-/* What a call into the driver may take: a wait for connecting, one for the answer, and one for good measure. */
+/* What a call into the driver may take: a wait for connecting, one for the answer, and one for good measure.
+ */
 static int64_t patience_ns(const struct lane *l)
 {
 	return 3 * l->session->spec->timeout_ns + 15 * NS_PER_S;
@@ -30,6 +31,8 @@ static _Noreturn void worker_main(struct lane *l, int sock, pid_t broker)
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	/* Nothing of the broker's is left here: standard streams, and our socket as 3. */
+	if (!s->broker->verbose && dup2(s->broker->null, STDERR_FILENO) < 0)
+		_exit(EXIT_FAILURE);
 	if (dup2(sock, 3) < 0 || close_range(4, ~0u, 0) < 0)
 		_exit(EXIT_FAILURE);
 	if (confine_worker(&s->broker->policy->uris[s->index]) < 0)
@@ -147,8 +150,7 @@ static int on_frame(void *user, struct msg *m)
 		if (b->subs[j].device == s->index)
 			wbuf_u32(&b->out.out, b->subs[j].id);
 	}
-	int r = tell_supervisor(b);
-	return r < 0 ? ERR_PEER : 0;
+	return tell_supervisor(b) < 0 || tell_device(s) < 0 ? ERR_PEER : 0;
 }
 
 static int on_value(void *user, struct msg *m)
@@ -190,7 +192,8 @@ static int on_state(void *user, struct msg *m)
 	/* Of a camera that captures, its reading worker says nothing. */
 	if (l->role == WORKER_READS && s->lanes[WORKER_CAPTURES].state == LANE_RUNNING)
 		return 0;
-	if (memcmp(&now, &s->told, sizeof(now)) == 0)
+	if (now.state == s->told.state && now.dropped == s->told.dropped &&
+		now.reopened == s->told.reopened && strcmp(now.reason, s->told.reason) == 0)
 		return 0;
 	if (!up && s->told.state != BROKER_DEVICE_DOWN)
 		log_warning("%s is down: %s", s->spec->name, now.reason);
@@ -230,7 +233,8 @@ int on_lane(struct lane *l)
 			return r;
 		if (r >= 0)
 			return 0;
-		log_error("%s: its worker is ended: message %u: %s", l->session->spec->name, m->type, err_text(r));
+		log_error("%s: its worker is ended: message %u: %s", l->session->spec->name, m->type,
+			err_text(r));
 	}
 	lane_kill(l);
 	return 0;
@@ -252,10 +256,12 @@ int on_lane_ended(struct lane *l, int wait_status)
 	put_off(l);
 	s->told.state = BROKER_DEVICE_DOWN;
 	if (l->hung)
-		snprintf(s->told.reason, sizeof(s->told.reason), "no answer from %s within %lld ms: its worker was ended",
-			s->spec->uri, (long long)(patience_ns(l) / NS_PER_MS));
+		snprintf(s->told.reason, sizeof(s->told.reason),
+			"no answer from %.150s within %lld ms: its worker was ended", s->spec->uri,
+			(long long)(patience_ns(l) / NS_PER_MS));
 	else if (WIFSIGNALED(wait_status) && WTERMSIG(wait_status) != SIGKILL)
-		snprintf(s->told.reason, sizeof(s->told.reason), "its worker died of signal %d", WTERMSIG(wait_status));
+		snprintf(s->told.reason, sizeof(s->told.reason), "its worker died of signal %d",
+			WTERMSIG(wait_status));
 	else
 		snprintf(s->told.reason, sizeof(s->told.reason), "its worker ended");
 	log_warning("%s is down: %s", s->spec->name, s->told.reason);
@@ -264,7 +270,8 @@ int on_lane_ended(struct lane *l, int wait_status)
 		s->told.reopened++;
 	} else {
 		for (size_t i = 0; i < s->n_reads && r >= 0; i++)
-			r = tell_value(s->broker, s->reads[i], l->hung ? -ETIMEDOUT : ERR_DEVICE, s->told.reason);
+			r = tell_value(
+				s->broker, s->reads[i], l->hung ? -ETIMEDOUT : ERR_DEVICE, s->told.reason);
 		s->n_reads = 0;
 	}
 	return r < 0 ? r : tell_device(s);

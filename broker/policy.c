@@ -12,8 +12,8 @@ const char *const policy_operation_names[POLICY_OPERATION_MAX] = {
 };
 
 /* Which of these names is it? Complains with the nearest one. */
-static bool one_of(
-	struct complaints *c, const struct ynode *n, const char *const *names, size_t n_names, size_t *ret_index)
+static bool one_of(struct complaints *c, const struct ynode *n, const char *const *names, size_t n_names,
+	size_t *ret_index)
 {
 	char list[256] = "";
 	const char *text;
@@ -51,7 +51,8 @@ static bool bounded_text(struct complaints *c, const struct ynode *n, char *ret_
 	return true;
 }
 
-static void check_uri(struct complaints *c, const struct ynode *n, struct device_spec *d, struct device_uri *ret_uri)
+static void check_uri(
+	struct complaints *c, const struct ynode *n, struct device_spec *d, struct device_uri *ret_uri)
 {
 	const char *expected;
 
@@ -137,11 +138,13 @@ static void check_grant(struct complaints *c, struct ynode *n, struct policy *p)
 				names[i] = p->devices[i].name;
 			const char *near = nearest_name(device, names, p->n_devices);
 			if (near)
-				y_complain(c, device_node, "expected a device of this policy, found \"%s\": did you mean "
-							   "\"%s\"?",
+				y_complain(c, device_node,
+					"expected a device of this policy, found \"%s\": did you mean "
+					"\"%s\"?",
 					device, near);
 			else
-				y_complain(c, device_node, "expected a device of this policy, found \"%s\"", device);
+				y_complain(c, device_node, "expected a device of this policy, found \"%s\"",
+					device);
 		}
 	}
 	uint32_t operations =
@@ -152,7 +155,8 @@ static void check_grant(struct complaints *c, struct ynode *n, struct policy *p)
 
 	for (size_t i = 0; i < p->n_grants; i++) {
 		if (p->grants[i].device == (size_t)index && strcmp(p->grants[i].payload, payload) == 0)
-			y_complain(c, n, "%s has a grant for %s already: put the operations together", payload, device);
+			y_complain(c, n, "%s has a grant for %s already: put the operations together",
+				payload, device);
 	}
 	if (p->n_grants == POLICY_GRANTS_MAX) {
 		y_complain(c, n, "more than %d grants", POLICY_GRANTS_MAX);

@@ -72,7 +72,8 @@ int get_text(struct rbuf *r, char *ret_text, size_t cap);
 /* A name: not empty. */
 int get_name(struct rbuf *r, char *ret_text, size_t cap);
 
-/* u64 buffer, 32 bytes digest, u64 bytes, u64 time (ns), frame_id, u16 n, n * (name, value); all but must_release. */
+/* u64 buffer, 32 bytes digest, u64 bytes, u64 time (ns), frame_id, u16 n, n * (name, value); all but
+ * must_release. */
 void put_frame(struct wbuf *w, uint64_t buffer, const struct device_frame *f);
 int get_frame(struct rbuf *r, uint64_t *ret_buffer, struct device_frame *ret_frame);
 

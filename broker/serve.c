@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -159,7 +160,7 @@ static void sessions_init(struct broker *b)
 	}
 }
 
-int broker_serve(const struct policy *policy, int sock)
+int broker_serve(const struct policy *policy, int sock, bool verbose)
 {
 	struct broker *b = calloc(1, sizeof(*b));
 	sigset_t set;
@@ -168,6 +169,8 @@ int broker_serve(const struct policy *policy, int sock)
 		return -ENOMEM;
 	b->policy = policy;
 	b->sock = sock;
+	b->verbose = verbose;
+	b->null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	sessions_init(b);
 	sigemptyset(&set);
 	sigaddset(&set, SIGCHLD);
@@ -175,7 +178,7 @@ int broker_serve(const struct policy *policy, int sock)
 	/* libiio writes to sockets whose other end may be closed. */
 	signal(SIGPIPE, SIG_IGN);
 	b->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	int r = b->signals < 0 ? -errno : 0;
+	int r = b->signals < 0 || b->null < 0 ? -errno : 0;
 	if (r == 0)
 		r = confine_broker(policy);
 	while (r >= 0)
@@ -188,6 +191,8 @@ int broker_serve(const struct policy *policy, int sock)
 	}
 	if (b->signals >= 0)
 		close(b->signals);
+	if (b->null >= 0)
+		close(b->null);
 	for (size_t i = 0; i < policy->n_devices; i++) {
 		for (size_t j = 0; j < b->sessions[i].n_lent; j++)
 			close(b->sessions[i].lent[j].fd);

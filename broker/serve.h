@@ -48,7 +48,8 @@ struct session {
 
 	struct lent lent[BROKER_BUFFERS_MAX];
 	size_t n_lent;
-	struct announced announced[BROKER_BUFFERS_MAX]; /* not kept yet; the oldest is forgotten when there are more */
+	struct announced
+		announced[BROKER_BUFFERS_MAX]; /* not kept yet; the oldest is forgotten when there are more */
 	size_t n_announced;
 	uint32_t reads[BROKER_READS_MAX]; /* requests with the reading worker, in order */
 	size_t n_reads;
@@ -65,14 +66,17 @@ struct broker {
 	const struct policy *policy;
 	int sock; /* the supervisor */
 	int signals;
+	bool verbose; /* workers keep standard error, where libiio prints */
+	int null;
 	struct session sessions[POLICY_DEVICES_MAX];
 	struct subscription subs[BROKER_SUBS_MAX];
 	size_t n_subs;
 	struct msg in, out;
 };
 
-/* serve.c. Runs until the supervisor's end closes: 0; or negative when it broke the protocol or the socket failed. */
-WARN_UNUSED int broker_serve(const struct policy *policy, int sock);
+/* serve.c. Runs until the supervisor's end closes: 0; or negative when it broke the protocol or the socket
+ * failed. */
+WARN_UNUSED int broker_serve(const struct policy *policy, int sock, bool verbose);
 WARN_UNUSED int tell_supervisor(struct broker *b); /* sends b->out, whatever it takes */
 WARN_UNUSED int tell_device(struct session *s);
 WARN_UNUSED int tell_value(struct broker *b, uint32_t req, int status, const char *text);

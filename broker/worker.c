@@ -23,7 +23,8 @@ struct worker {
 		int fd;
 	} buffers[BROKER_BUFFERS_MAX]; /* in the order in which they came */
 	size_t n_buffers;
-	char unreleased[DEVICE_FRAME_ID_BYTES]; /* the frame that must be released before the next; "" = none */
+	char unreleased[DEVICE_FRAME_ID_BYTES]; /* the frame that must be released before the next; "" = none
+						 */
 
 	/* not told yet */
 	uint32_t dropped, reopened;

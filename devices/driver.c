@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "devices.h"
-#include "iio.h"
+#include "iio-device.h"
 
 const struct device_driver *device_driver_find(const char *name)
 {

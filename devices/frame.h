@@ -17,8 +17,8 @@ struct sample_layout {
 
 /* Can it be written as PAM without loss? */
 bool sample_layout_usable(const struct sample_layout *l);
-/* Writes header and samples from the start of the file, cuts it there, makes it durable. `pam` gives the shape; its
- * maxval is set from the layout. `samples`: pam_data_bytes() bytes. -errno from writing. */
+/* Writes header and samples from the start of the file, cuts it there, makes it durable. `pam` gives the
+ * shape; its maxval is set from the layout. `samples`: pam_data_bytes() bytes. -errno from writing. */
 WARN_UNUSED int frame_write(int fd, struct pam *pam, const struct sample_layout *layout, const void *samples,
 	struct digest *ret_digest, uint64_t *ret_bytes);
 /* The TUPLTYPE of these bands (lower or upper case names). Names are cut to what fits and is allowed. */

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Attributes of an IIO device, and the quantities of its class computed from them as the kernel's IIO ABI says
- * (Documentation/ABI/testing/sysfs-bus-iio): in_*_input is processed, otherwise (raw + offset) * scale; in
- * thousandths of a degree Celsius, volt, ampere, watt.
+ * Attributes of an IIO device, and the quantities of its class computed from them as the kernel's IIO ABI
+ * says (Documentation/ABI/testing/sysfs-bus-iio): in_*_input is processed, otherwise (raw + offset) * scale;
+ * in thousandths of a degree Celsius, volt, ampere, watt.
  */
 #include <errno.h>
 #include <math.h>
 #include <string.h>
 
-#include "iio.h"
+#include "iio-device.h"
 
 static const struct quantity {
 	const char *name;
@@ -39,7 +39,7 @@ static int number(const struct iio_channel *ch, const char *attribute, double *r
 
 static int channel_quantity(const struct iio_channel *ch, double *ret)
 {
-	double v, offset = 0, scale = 1;
+	double v = 0, offset = 0, scale = 1;
 
 	if (iio_channel_find_attr(ch, "input")) {
 		int r = number(ch, "input", &v);
@@ -70,8 +70,8 @@ static struct iio_channel *channel_of_type(struct device *d, enum iio_chan_type 
 }
 
 /* Splits "channel/attribute" and finds both; *ret_channel is NULL for an attribute of the device. */
-static int find(struct device *d, const char *text, struct iio_channel **ret_channel, const char **ret_attribute,
-	char *ret_reason)
+static int find(struct device *d, const char *text, struct iio_channel **ret_channel,
+	const char **ret_attribute, char *ret_reason)
 {
 	const char *slash = strchr(text, '/');
 	char name[DEVICE_ATTR_BYTES];
@@ -91,8 +91,7 @@ static int find(struct device *d, const char *text, struct iio_channel **ret_cha
 	}
 	if (*ret_attribute)
 		return 0;
-	snprintf(ret_reason, DEVICE_REASON_BYTES, "%s has no attribute \"%.*s\"", d->spec.name, DEVICE_ATTR_BYTES,
-		text);
+	iio_say(ret_reason, "%s has no attribute \"%.*s\"", d->spec.name, DEVICE_ATTR_BYTES, text);
 	return ERR_UNKNOWN;
 }
 
@@ -109,7 +108,7 @@ int iio_read(struct device *d, const char *attribute, char *ret_text, char *ret_
 		ch = channel_of_type(d, q->type);
 		if (!ch)
 			break;
-		double v;
+		double v = 0;
 		int r = channel_quantity(ch, &v);
 		if (r < 0)
 			return iio_failure(ret_reason, attribute, r);

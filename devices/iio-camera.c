@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "iio.h"
+#include "iio-device.h"
 
 static void band_name(const struct iio_channel *ch, char *ret_name, size_t cap)
 {
@@ -52,19 +52,21 @@ int iio_camera_setup(struct device *d, char *ret_reason)
 	for (unsigned int i = 0; i < iio_device_get_channels_count(d->dev); i++) {
 		struct iio_channel *ch = iio_device_get_channel(d->dev, i);
 
-		if (!iio_channel_is_scan_element(ch) || iio_channel_is_output(ch) || iio_channel_get_index(ch) < 0)
+		if (!iio_channel_is_scan_element(ch) || iio_channel_is_output(ch) ||
+			iio_channel_get_index(ch) < 0)
 			continue;
 		struct sample_layout layout = layout_of(ch);
 		if (!sample_layout_usable(&layout) ||
 			(n > 0 && memcmp(&layout, &d->layout, sizeof(layout)) != 0)) {
-			snprintf(ret_reason, DEVICE_REASON_BYTES,
-				"%s: channel %s: expected unsigned samples of 1 to 8 bits in a byte or 9 to 16 in "
+			iio_say(ret_reason,
+				"%s: channel %s: expected unsigned samples of 1 to 8 bits in a byte or 9 to "
+				"16 in "
 				"two, the same for all bands",
 				d->spec.device, iio_channel_get_id(ch));
 			return ERR_IMAGE;
 		}
 		if (n == IIO_BANDS_MAX) {
-			snprintf(ret_reason, DEVICE_REASON_BYTES, "%s: more than %u bands", d->spec.device,
+			iio_say(ret_reason, "%s: more than %u bands", d->spec.device,
 				(unsigned int)IIO_BANDS_MAX);
 			return ERR_IMAGE;
 		}
@@ -75,12 +77,12 @@ int iio_camera_setup(struct device *d, char *ret_reason)
 		iio_channel_enable(ch);
 	}
 	if (n == 0) {
-		snprintf(ret_reason, DEVICE_REASON_BYTES, "%s has no scan channels: not a camera", d->spec.device);
+		iio_say(ret_reason, "%s has no scan channels: not a camera", d->spec.device);
 		return ERR_IMAGE;
 	}
 	/* Channels that share an index share their samples: then a band is not a channel. */
 	if (iio_device_get_sample_size(d->dev) != (ssize_t)(n * d->layout.bytes)) {
-		snprintf(ret_reason, DEVICE_REASON_BYTES, "%s: the bands do not follow each other", d->spec.device);
+		iio_say(ret_reason, "%s: the bands do not follow each other", d->spec.device);
 		return ERR_IMAGE;
 	}
 	d->pam.depth = n;
@@ -111,8 +113,8 @@ static int side(struct device *d, const char *attribute, uint32_t *ret_pixels, c
 	}
 	unsigned long v = strtoul(text, &end, 10);
 	if (end == text || *end || text[0] == '-' || v < 1 || v > PAM_SIDE_MAX) {
-		snprintf(ret_reason, DEVICE_REASON_BYTES, "%s: expected 1 to %u pixels, found \"%.40s\"", attribute,
-			PAM_SIDE_MAX, text);
+		iio_say(ret_reason, "%s: expected 1 to %u pixels, found \"%.40s\"", attribute, PAM_SIDE_MAX,
+			text);
 		return ERR_IMAGE;
 	}
 	*ret_pixels = (uint32_t)v;
@@ -129,8 +131,8 @@ static int geometry(struct device *d, struct pam *ret_pam, char *ret_reason)
 	if (r < 0)
 		return r;
 	if (pam_data_bytes(&pam) > DEVICE_FRAME_BYTES_MAX - PAM_HEADER_BYTES_MAX) {
-		snprintf(ret_reason, DEVICE_REASON_BYTES, "a frame of %u x %u x %u is more than %u MiB", pam.width,
-			pam.height, pam.depth, (unsigned int)(DEVICE_FRAME_BYTES_MAX >> 20));
+		iio_say(ret_reason, "a frame of %u x %u x %u is more than %u MiB", pam.width, pam.height,
+			pam.depth, (unsigned int)(DEVICE_FRAME_BYTES_MAX >> 20));
 		return ERR_IMAGE;
 	}
 	*ret_pam = pam;
@@ -167,7 +169,7 @@ static int refill_failed(struct device *d, int err, int64_t waited_ns, char *ret
 	bool waited = err == -ETIMEDOUT || (err == -EPIPE && waited_ns >= d->spec.timeout_ns * 9 / 10);
 	int r = geometry(d, &now, text);
 	if (r == 0 && !waited && !same_size(&now, &d->pam)) {
-		snprintf(ret_reason, DEVICE_REASON_BYTES, "frames are now %u x %u", now.width, now.height);
+		iio_say(ret_reason, "frames are now %u x %u", now.width, now.height);
 		return -EAGAIN;
 	}
 	if (r == 0 && waited) {
@@ -176,12 +178,12 @@ static int refill_failed(struct device *d, int err, int64_t waited_ns, char *ret
 
 		r = names ? iio_text(d, "frame_id", text) : 0;
 		if (r == 0 && names && *text) {
-			snprintf(ret_reason, DEVICE_REASON_BYTES, "frame %.96s did not arrive within %lld ms", text,
+			iio_say(ret_reason, "frame %.96s did not arrive within %lld ms", text,
 				(long long)(d->spec.timeout_ns / NS_PER_MS));
 			return ERR_DEVICE;
 		}
 		if (r == 0) {
-			snprintf(ret_reason, DEVICE_REASON_BYTES, "no frame within %lld ms",
+			iio_say(ret_reason, "no frame within %lld ms",
 				(long long)(d->spec.timeout_ns / NS_PER_MS));
 			return -ETIMEDOUT;
 		}
@@ -277,7 +279,7 @@ int iio_capture(struct device *d, int fd, struct device_frame *ret_frame, char *
 	if (n < 0)
 		return refill_failed(d, (int)n, clock_mono().ns - began.ns, ret_reason);
 	if ((uint64_t)n != pam_data_bytes(&d->pam)) {
-		snprintf(ret_reason, DEVICE_REASON_BYTES, "the frame was cut off: %zd of %llu bytes", n,
+		iio_say(ret_reason, "the frame was cut off: %zd of %llu bytes", n,
 			(unsigned long long)pam_data_bytes(&d->pam));
 		return ERR_DEVICE;
 	}
@@ -292,13 +294,13 @@ int iio_capture(struct device *d, int fd, struct device_frame *ret_frame, char *
 		return r;
 	if (!same_size(&now, &d->pam)) {
 		iio_camera_close(d);
-		snprintf(ret_reason, DEVICE_REASON_BYTES, "frames are now %u x %u", now.width, now.height);
+		iio_say(ret_reason, "frames are now %u x %u", now.width, now.height);
 		return -EAGAIN;
 	}
 	r = frame_write(fd, &d->pam, &d->layout, iio_buffer_start(d->buffer), &f.digest, &f.bytes);
 	give_back_pages(d->buffer);
 	if (r < 0) {
-		snprintf(ret_reason, DEVICE_REASON_BYTES, "writing the frame: %s", err_text(r));
+		iio_say(ret_reason, "writing the frame: %s", err_text(r));
 		return r;
 	}
 	*ret_frame = f;

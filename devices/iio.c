@@ -2,16 +2,26 @@
 /* Connecting to an IIO device, and what all parts of the driver share. */
 #include <ctype.h>
 #include <errno.h>
+#include <stdarg.h>
 #include <string.h>
 
-#include "iio.h"
+#include "iio-device.h"
+
+void iio_say(char *ret_reason, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(ret_reason, DEVICE_REASON_BYTES, fmt, args);
+	va_end(args);
+}
 
 void iio_reason(char *ret_reason, const char *what, int err)
 {
 	char text[128] = "";
 
 	iio_strerror(err < 0 ? -err : err, text, sizeof(text));
-	snprintf(ret_reason, DEVICE_REASON_BYTES, "%s: %s", what, text);
+	iio_say(ret_reason, "%s: %s", what, text);
 }
 
 bool iio_broken(int err)
@@ -96,8 +106,8 @@ static int iio_open(const struct device_spec *spec, struct device **ret_device, 
 		return ERR_DEVICE;
 	}
 
-	/* Bounds each wait for the other end, and those of a buffer opened later; the far side is told half of it.
-	 * Only the network and USB backends have such a thing. */
+	/* Bounds each wait for the other end, and those of a buffer opened later; the far side is told half
+	 * of it. Only the network and USB backends have such a thing. */
 	int r = iio_context_set_timeout(d->ctx, (unsigned int)(spec->timeout_ns / NS_PER_MS));
 	if (r < 0 && r != -ENOSYS) {
 		iio_reason(ret_reason, spec->uri, r);
@@ -105,7 +115,7 @@ static int iio_open(const struct device_spec *spec, struct device **ret_device, 
 	}
 	d->dev = iio_context_find_device(d->ctx, spec->device);
 	if (!d->dev) {
-		snprintf(ret_reason, DEVICE_REASON_BYTES, "%s has no device \"%s\"", spec->uri, spec->device);
+		iio_say(ret_reason, "%s has no device \"%s\"", spec->uri, spec->device);
 		return -ENODEV;
 	}
 	if (spec->class == DEVICE_CAMERA) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The policy file: which devices there are, and which payload may do what with them. What is not granted is denied. */
+/* The policy file: which devices there are, and which payload may do what with them. What is not granted is
+ * denied. */
 #ifndef BROKER_POLICY_H
 #define BROKER_POLICY_H
 
@@ -23,7 +24,8 @@ struct policy_grant {
 struct policy {
 	char name[DEVICE_NAME_BYTES];
 	struct device_spec devices[POLICY_DEVICES_MAX];
-	struct device_uri uris[POLICY_DEVICES_MAX]; /* of the device with the same index; path borrows from it */
+	struct device_uri
+		uris[POLICY_DEVICES_MAX]; /* of the device with the same index; path borrows from it */
 	size_t n_devices;
 	struct policy_grant grants[POLICY_GRANTS_MAX];
 	size_t n_grants;

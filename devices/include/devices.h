@@ -17,9 +17,9 @@ enum device_class { DEVICE_CAMERA, DEVICE_THERMOMETER, DEVICE_POWER_MONITOR, DEV
 
 #define DEVICE_NAME_BYTES 64
 #define DEVICE_URI_BYTES 256
-#define DEVICE_REASON_BYTES 256  /* why something failed, for a person; cut when longer */
-#define DEVICE_VALUE_BYTES 1024  /* one attribute's text */
-#define DEVICE_ATTR_BYTES 96     /* "attribute" or "channel/attribute" */
+#define DEVICE_REASON_BYTES 256 /* why something failed, for a person; cut when longer */
+#define DEVICE_VALUE_BYTES 1024 /* one attribute's text */
+#define DEVICE_ATTR_BYTES 96    /* "attribute" or "channel/attribute" */
 #define DEVICE_FRAME_BYTES_MAX (UINT64_C(256) << 20)
 #define DEVICE_FRAME_ID_BYTES 97 /* unique text of one frame of one camera */
 #define DEVICE_FRAME_ATTRS_MAX 16
@@ -48,8 +48,9 @@ struct device_uri {
 	const char *path; /* xml: borrowed from the text */
 };
 
-/* Checks the form of a URI: "ip:ADDRESS[:PORT]" (numeric, IPv6 with a port in brackets; names are not resolved),
- * "local:", "usb:[…]", "xml:FILE". ERR_FORMAT, with what was expected in *ret_expected (static). */
+/* Checks the form of a URI: "ip:ADDRESS[:PORT]" (numeric, IPv6 with a port in brackets; names are not
+ * resolved), "local:", "usb:[…]", "xml:FILE". ERR_FORMAT, with what was expected in *ret_expected (static).
+ */
 WARN_UNUSED int device_uri_parse(const char *text, struct device_uri *ret_uri, const char **ret_expected);
 
 struct device_attr {
@@ -69,18 +70,19 @@ struct device_frame {
 
 struct device; /* an open one; each driver has its own */
 
-/* Of each function: ret_reason (DEVICE_REASON_BYTES) is set when it fails. ERR_DEVICE means that the session is of
- * no use any more: close it and open another later. */
+/* Of each function: ret_reason (DEVICE_REASON_BYTES) is set when it fails. ERR_DEVICE means that the session
+ * is of no use any more: close it and open another later. */
 struct device_driver {
 	const char *name;
-	/* Connects. ERR_DEVICE, -ENODEV (connected, but there is no such device there), ERR_IMAGE (a camera that
-	 * delivers what we cannot use), -ENOMEM. */
+	/* Connects. ERR_DEVICE, -ENODEV (connected, but there is no such device there), ERR_IMAGE (a camera
+	 * that delivers what we cannot use), -ENOMEM. */
 	int (*open)(const struct device_spec *spec, struct device **ret_device, char *ret_reason);
 	void (*close)(struct device *d); /* takes NULL */
 
-	/* `attribute` is a quantity of the class (thermometer: temperature, in degrees Celsius; power monitor:
-	 * power, voltage, current, in W, V, A), an attribute of the device, or "channel/attribute". ERR_UNKNOWN,
-	 * ERR_DEVICE, or what the device answered (-errno). Text: printable, terminated, in DEVICE_VALUE_BYTES. */
+	/* `attribute` is a quantity of the class (thermometer: temperature, in degrees Celsius; power
+	 * monitor: power, voltage, current, in W, V, A), an attribute of the device, or "channel/attribute".
+	 * ERR_UNKNOWN, ERR_DEVICE, or what the device answered (-errno). Text: printable, terminated, in
+	 * DEVICE_VALUE_BYTES. */
 	int (*read)(struct device *d, const char *attribute, char *ret_text, char *ret_reason);
 	int (*write)(struct device *d, const char *attribute, const char *text, char *ret_reason);
 

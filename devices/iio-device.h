@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* An IIO device through libiio (0.24). */
-#ifndef DEVICES_IIO_H
-#define DEVICES_IIO_H
+#ifndef DEVICES_IIO_DEVICE_H
+#define DEVICES_IIO_DEVICE_H
 
 #include <iio.h>
 
@@ -25,6 +25,8 @@ struct device {
 
 extern const struct device_driver iio_driver;
 
+/* Says why, cut to DEVICE_REASON_BYTES. */
+void iio_say(char *ret_reason, const char *fmt, ...) PRINTF(2, 3);
 /* Says why, in front of it what was done: "frame_width: Connection reset by peer". */
 void iio_reason(char *ret_reason, const char *what, int err);
 /* Does this answer mean that the connection is gone, rather than that the device said no? */
