@@ -40,15 +40,20 @@ static int drop_capabilities(void)
 
 int confine_user(uid_t uid, gid_t gid)
 {
-	if (uid != 0) {
+	/* The bounding set only root can lower; for whoever is not, no_new_privs does as much. */
+	if (geteuid() == 0)
+		for (unsigned long cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
+			if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
+				return -errno;
+	if (uid == 0) {
+		/* Still the owner of its files, but without the power over everybody else's. */
+		int r = drop_capabilities();
+		if (r < 0)
+			return r;
+	} else {
 		uid_t u[3];
 		gid_t g[3];
 
-		/* The bounding set only root can lower; for whoever is not, no_new_privs does as much. */
-		if (geteuid() == 0)
-			for (unsigned long cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
-				if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
-					return -errno;
 		if (geteuid() == 0 && setgroups(0, NULL) < 0)
 			return -errno;
 		if (setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)

@@ -10,7 +10,7 @@
 #include "core/err.h"
 
 /* Becomes this user for good: supplementary groups, gid, uid, all capabilities, and no new privileges. Checked
- * afterwards. With uid 0 only the last is done. */
+ * afterwards. With uid 0 the user stays, without a capability. */
 WARN_UNUSED int confine_user(uid_t uid, gid_t gid);
 
 struct confine_path {
