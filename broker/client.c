@@ -257,7 +257,11 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 	struct broker_client *c = poll->data;
 
 	if (status < 0) {
-		lost(c, status);
+		/* An error on the socket: the other end closed it with messages of ours unread. Read its last
+		 * words. */
+		receive(c);
+		if (c->sock >= 0 && !c->closing)
+			lost(c, 0);
 		return;
 	}
 	if (events & UV_WRITABLE)

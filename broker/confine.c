@@ -5,10 +5,8 @@
  * are lent to it open.
  */
 #include <errno.h>
-#include <linux/capability.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 
 #include "core/confine.h"
 #include "core/log.h"
@@ -110,32 +108,14 @@ static bool has(const struct policy *p, enum device_uri_kind kind)
 	return false;
 }
 
-/* The user stays, for the kernel's device files are root's; what root may do besides goes. */
-static int drop_capabilities(void)
-{
-	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct none[2] = {{0}};
-
-	for (unsigned long cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++) {
-		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
-			return -errno;
-	}
-	return syscall(SYS_capset, &head, none) < 0 ? -errno : 0;
-}
-
 static int limit_user(const struct policy *policy)
 {
 	bool files =
 		has(policy, DEVICE_URI_LOCAL) || has(policy, DEVICE_URI_USB) || has(policy, DEVICE_URI_XML);
-	uid_t uid = geteuid();
-	int r = 0;
+	/* The kernel's device files are root's: then the user stays, without the rest of what root may do. */
+	bool own = geteuid() == 0 && !files;
+	int r = confine_user(own ? BROKER_UID : geteuid(), own ? BROKER_UID : getegid());
 
-	if (uid == 0 && files)
-		r = drop_capabilities();
-	else if (uid == 0)
-		r = confine_user(BROKER_UID, BROKER_UID);
-	if (r == 0)
-		r = confine_user(geteuid(), getegid()); /* no new privileges */
 	if (r < 0)
 		return r;
 	/* Neither a supervisor under the same user nor a worker may look into us. */
