@@ -230,7 +230,7 @@ static int put_products(struct advance *a)
 		const struct wf_product *wp = &a->w->products[i];
 		const struct wf_stage *s = &a->w->stages[wp->stage];
 		const struct wf_output *o = &s->outputs[wp->output];
-		struct product p = {.run = a->run, .workflow = a->w->name, .stage = s->name, .name = o->name,
+		struct run_product p = {.run = a->run, .workflow = a->w->name, .stage = s->name, .name = o->name,
 			.type = o->type == WF_JSON ? "json" : "file", .priority = wp->priority};
 
 		if (a->state[wp->stage] != STAGE_DONE)
@@ -530,7 +530,7 @@ void pipelines_destroy(struct pipelines *p)
 {
 	if (!p)
 		return;
-	ensure(!p->active);
+	stage_runs_abandon(p);
 	for (size_t i = 0; i < p->n_workflows; i++)
 		workflow_destroy(p->workflows[i]);
 	free(p->workflows);

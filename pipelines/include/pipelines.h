@@ -87,7 +87,7 @@ struct stage_launcher {
 	void *user;
 };
 
-struct product {
+struct run_product {
 	int64_t run;
 	const char *workflow, *stage, *name; /* name of the output */
 	const char *type;                    /* "json" or "file" */
@@ -98,7 +98,7 @@ struct product {
 
 /* Takes what goes to the ground, within the turn. */
 struct product_sink {
-	int (*put)(void *user, const struct product *p);
+	int (*put)(void *user, const struct run_product *p);
 	void *user;
 };
 
@@ -124,7 +124,7 @@ struct pipelines_options {
 
 /* Makes the tables and takes up the runs that were going on. */
 WARN_UNUSED int pipelines_create(const struct pipelines_options *o, struct pipelines **ret_pipelines);
-/* Only when no stage runs and no work is in the loop's threads. */
+/* Only when no work is in the loop's threads. A stage that was running is interrupted, as far as the database knows. */
 void pipelines_destroy(struct pipelines *p);
 /* Takes the workflow over. From now on its triggers make runs. Checks that its images can be resolved. */
 WARN_UNUSED int pipelines_add(struct pipelines *p, struct workflow *w, struct complaints *c);
