@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 
 #include "core/log.h"
+#include "core/memory.h"
 #include "serve.h"
 
 #define POLL_MAX (2 + POLICY_DEVICES_MAX * WORKER_ROLE_MAX)
@@ -181,6 +182,7 @@ int broker_serve(const struct policy *policy, int sock, bool verbose)
 	int r = b->signals < 0 || b->null < 0 ? -errno : 0;
 	if (r == 0)
 		r = confine_broker(policy);
+	memory_give_back(); /* before the first worker, which is a copy of us */
 	while (r >= 0)
 		r = turn(b);
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "broker.h"
+#include "core/memory.h"
 #include "protocol.h"
 #include "worker.h"
 
@@ -120,6 +121,7 @@ static int session_open(struct worker *w)
 	if (w->opened_before)
 		w->reopened++;
 	w->opened_before = true;
+	memory_give_back();
 	return tell_state(w, true);
 }
 
@@ -162,6 +164,7 @@ static int capture(struct worker *w)
 		return captured(w, &frame);
 	case -ETIMEDOUT: /* idle: says that we live */
 		w->backoff_ns = 0;
+		memory_give_back();
 		return tell_state(w, true);
 	case -EAGAIN:
 		return tell_state(w, true);
