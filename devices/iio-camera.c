@@ -33,7 +33,7 @@ static struct sample_layout layout_of(const struct iio_channel *ch)
 {
 	const struct iio_data_format *f = iio_channel_get_data_format(ch);
 
-	if (f->is_signed || f->repeat > 1 || f->length % 8)
+	if (f->is_signed || f->repeat != 1 || f->length % 8)
 		return (struct sample_layout){0};
 	return (struct sample_layout){
 		.bytes = f->length / 8,

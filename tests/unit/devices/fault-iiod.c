@@ -93,14 +93,14 @@ static void on_print(int fd)
 		return;
 	}
 	n += (size_t)snprintf(xml + n, sizeof(xml) - n,
-		"%s<context name=\"fault\"><device id=\"iio:device0\" name=\"%s\">", dtd,
-		strikes(FAULT_BAD_XML) ? "" : "cam0");
+		"%s<context name=\"fault\"><device id=\"iio:device0\" name=\"cam0\">", dtd);
+	bool bad = strikes(FAULT_BAD_XML);
 	static const char *const bands[] = {"red", "green", "blue"};
 	for (int i = 0; i < FAULT_BANDS; i++)
 		n += (size_t)snprintf(xml + n, sizeof(xml) - n,
 			"<channel id=\"%s\" type=\"input\"><scan-element index=\"%d\" "
-			"format=\"le:u16/16&gt;&gt;0\"/></channel>",
-			bands[i], i);
+			"format=\"le:u16/16%s&gt;&gt;0\"/></channel>",
+			bands[i], i, bad ? "X0" : "");
 	static const char *const attrs[] = {"frame_width", "frame_height", "frame_time", "frame_name",
 		"frame_empty", "exposure_us", "frame_id", "frame_release"};
 	for (size_t i = 0; i < sizeof(attrs) / sizeof(attrs[0]) - (s.fault == FAULT_NO_ID ? 2 : 0); i++)

@@ -15,7 +15,7 @@ enum fault {
 	FAULT_REFUSE,         /* closes each connection at once */
 	FAULT_SILENT,         /* accepts, and never says a word */
 	FAULT_GARBAGE,        /* answers PRINT with bytes that are no answer */
-	FAULT_BAD_XML,        /* a context that makes libiio 0.24 dereference a null pointer */
+	FAULT_BAD_XML,        /* a camera whose samples have no size */
 	FAULT_CUT,            /* half a frame, then the connection closes */
 	FAULT_STALL,          /* half a frame, then nothing */
 	FAULT_TOO_MUCH,       /* a frame longer than was asked for, which overruns libiio 0.24's buffer */

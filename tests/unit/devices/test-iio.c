@@ -225,6 +225,16 @@ static void denied(void **state)
 	fault_iiod_stop(&s);
 }
 
+static void no_size(void **state)
+{
+	struct fault_iiod s = fault_iiod_start(FAULT_BAD_XML, 1, 0);
+	struct device_spec spec = spec_of(&s, DEVICE_CAMERA, "cam0", 5000);
+	struct device *d = NULL;
+
+	assert_int_equal(iio->open(&spec, &d, reason), ERR_IMAGE);
+	fault_iiod_stop(&s);
+}
+
 static void not_opened(void **state)
 {
 	struct fault_iiod s = fault_iiod_start(FAULT_GARBAGE, 1, 0);
@@ -290,6 +300,7 @@ int main(void)
 		cmocka_unit_test(no_file),
 		cmocka_unit_test(attributes),
 		cmocka_unit_test(denied),
+		cmocka_unit_test(no_size),
 		cmocka_unit_test(not_opened),
 		cmocka_unit_test(xml),
 	};
