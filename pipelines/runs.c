@@ -530,7 +530,7 @@ void pipelines_destroy(struct pipelines *p)
 {
 	if (!p)
 		return;
-	ensure(!p->active);
+	stage_runs_abandon(p);
 	for (size_t i = 0; i < p->n_workflows; i++)
 		workflow_destroy(p->workflows[i]);
 	free(p->workflows);

@@ -39,5 +39,7 @@ WARN_UNUSED int run_advance(struct pipelines *p, int64_t run);
 /* stage-run.c: task_runner's start. */
 int stage_start(void *user, const struct task *task);
 WARN_UNUSED int stage_runs_prepare(struct pipelines *p);
+/* Forgets what was being executed: the database has it as running, so it is interrupted. */
+void stage_runs_abandon(struct pipelines *p);
 
 #endif

@@ -124,7 +124,7 @@ struct pipelines_options {
 
 /* Makes the tables and takes up the runs that were going on. */
 WARN_UNUSED int pipelines_create(const struct pipelines_options *o, struct pipelines **ret_pipelines);
-/* Only when no stage runs and no work is in the loop's threads. */
+/* Only when no work is in the loop's threads. A stage that was running is interrupted, as far as the database knows. */
 void pipelines_destroy(struct pipelines *p);
 /* Takes the workflow over. From now on its triggers make runs. Checks that its images can be resolved. */
 WARN_UNUSED int pipelines_add(struct pipelines *p, struct workflow *w, struct complaints *c);

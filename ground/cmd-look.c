@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * perigee status, runs, show, logs: what a supervisor does and has done. `status` asks the running one; the others read
+ * its database, whether it runs or not.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <limits.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "commands.h"
+#include "control.h"
+#include "core/file.h"
+#include "core/json.h"
+#include "pipelines.h"
+#include "state-dir.h"
+
+#define RUNS_SHOWN 50
+
+struct look {
+	const char *state;
+	bool json;
+	int64_t limit;
+	char **args;
+	int n_args;
+};
+
+const char *state_dir(const char *given)
+{
+	const char *env = getenv("PERIGEE_STATE");
+
+	if (given)
+		return given;
+	if (env && *env)
+		return env;
+	return access(STATE_OF_RUNS, X_OK) == 0 ? STATE_OF_RUNS : STATE_OF_FLIGHT;
+}
+
+/* 0 go on, 1 help was printed, negative usage. */
+static int read_options(int argc, char **argv, const char *help, int args_min, int args_max, struct look *ret_look)
+{
+	static const struct option longs[] = {{"json", no_argument, NULL, 'j'}, {"state", required_argument, NULL, 's'},
+		{"limit", required_argument, NULL, 'l'}, {"help", no_argument, NULL, 'h'}, {0}};
+	struct look l = {.limit = RUNS_SHOWN};
+	const char *state = NULL;
+
+	for (int o; (o = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
+		if (o == 'j') {
+			l.json = true;
+		} else if (o == 's') {
+			state = optarg;
+		} else if (o == 'l') {
+			l.limit = atoll(optarg);
+		} else {
+			fputs(help, o == 'h' ? stdout : stderr);
+			return o == 'h' ? 1 : -EINVAL;
+		}
+	}
+	l.args = argv + optind;
+	l.n_args = argc - optind;
+	if (l.n_args < args_min || l.n_args > args_max || l.limit < 1) {
+		fputs(help, stderr);
+		return -EINVAL;
+	}
+	l.state = state_dir(state);
+	*ret_look = l;
+	return 0;
+}
+
+static void print_json(const cJSON *j)
+{
+	char *text = cJSON_Print(j);
+
+	puts(text ? text : "null");
+	free(text);
+}
+
+static const char *or_dash(const char *text)
+{
+	return text ? text : "-";
+}
+
+/* ---- status ---- */
+
+static void print_counts(const cJSON *o)
+{
+	for (const cJSON *i = o ? o->child : NULL; i; i = i->next)
+		if (cJSON_IsNumber(i))
+			printf("%s%s %.0f", i == o->child ? "" : ", ", i->string, i->valuedouble);
+	putchar('\n');
+}
+
+static void print_status(const cJSON *j)
+{
+	const cJSON *dev, *tasks = cJSON_GetObjectItemCaseSensitive(j, "tasks");
+
+	printf("mission     %s (spacecraft %s), perigee %s, up %.0f s\n", or_dash(json_str(j, "mission")),
+		or_dash(json_str(j, "spacecraft")), or_dash(json_str(j, "version")), json_num(j, "uptime_s", 0));
+	printf("runs open   %.0f\n", json_num(j, "open_runs", 0));
+	printf("tasks       ");
+	print_counts(tasks);
+	cJSON_ArrayForEach(dev, cJSON_GetObjectItemCaseSensitive(j, "devices"))
+	{
+		const char *reason = json_str(dev, "reason");
+		printf("device      %s (%s) %s, frames %.0f, dropped %.0f, reopened %.0f%s%s\n",
+			or_dash(json_str(dev, "device")), or_dash(json_str(dev, "class")), or_dash(json_str(dev, "state")),
+			json_num(dev, "frames", 0), json_num(dev, "dropped", 0), json_num(dev, "reopened", 0),
+			reason ? ": " : "", reason ? reason : "");
+	}
+	const cJSON *down = cJSON_GetObjectItemCaseSensitive(j, "downlink");
+	if (down) {
+		printf("downlink    ");
+		print_counts(down);
+	}
+}
+
+int command_status(int argc, char **argv)
+{
+	static const char help[] =
+		"Usage: perigee status [--state DIR] [--json]\n"
+		"\n"
+		"Asks the running supervisor what it does: open runs, tasks by state, devices, downlink.\n"
+		"Exit status: 0, or 69 when no supervisor answers there.\n";
+	struct look l;
+	char path[PATH_MAX];
+	CLEAN_JSON cJSON *j = NULL;
+	int r = read_options(argc, argv, help, 0, 0, &l);
+
+	if (r != 0)
+		return r < 0 ? EX_USAGE : 0;
+	r = path_format(path, sizeof(path), "%s/control.sock", l.state);
+	if (r == 0)
+		r = control_ask(path, "status", &j);
+	if (r < 0) {
+		fprintf(stderr, "perigee: no supervisor answers at %s: %s\nStart one with `perigeed --mission FILE --state %s`, "
+			"or name its folder with --state.\n",
+			path, err_text(r), l.state);
+		return EX_UNAVAILABLE;
+	}
+	if (l.json)
+		print_json(j);
+	else
+		print_status(j);
+	return 0;
+}
+
+/* ---- runs, show, logs ---- */
+
+static int open_state(const struct look *l, struct store **ret_store)
+{
+	char path[PATH_MAX];
+	int r = path_format(path, sizeof(path), "%s/perigee.db", l->state);
+
+	if (r == 0)
+		r = store_open_readonly(path, ret_store);
+	if (r == 0)
+		return 0;
+	fprintf(stderr, "perigee: %s/perigee.db cannot be read: %s\nName the supervisor's folder with --state DIR.\n", l->state,
+		err_text(r));
+	return EX_NOINPUT;
+}
+
+static const char *subject(const cJSON *run)
+{
+	const cJSON *event = cJSON_GetObjectItemCaseSensitive(run, "event");
+	const char *frame = json_str(event, "frame_id");
+
+	return frame ? frame : or_dash(json_str(event, "event"));
+}
+
+int command_runs(int argc, char **argv)
+{
+	static const char help[] = "Usage: perigee runs [--state DIR] [--limit N] [--json]\n"
+				   "\n"
+				   "Lists runs, newest first: number, workflow, state, when it began, what started it, why it failed.\n"
+				   "Exit status: 0, or 66 when there is no such state folder.\n";
+	struct look l;
+	struct store *s;
+	int r = read_options(argc, argv, help, 0, 0, &l);
+
+	if (r != 0)
+		return r < 0 ? EX_USAGE : 0;
+	r = open_state(&l, &s);
+	if (r != 0)
+		return r;
+	CLEAN_JSON cJSON *list = runs_list(s, (size_t)l.limit);
+	store_close(s);
+	if (l.json) {
+		print_json(list);
+		return 0;
+	}
+	const cJSON *run;
+	printf("%5s  %-20s %-7s %-24s  %s\n", "RUN", "WORKFLOW", "STATE", "BEGAN", "STARTED BY");
+	cJSON_ArrayForEach(run, list)
+	{
+		const char *reason = json_str(run, "reason");
+		printf("%5.0f  %-20s %-7s %-24s  %s%s%s\n", json_num(run, "run", 0), or_dash(json_str(run, "workflow")),
+			or_dash(json_str(run, "state")), or_dash(json_str(run, "created")), subject(run), reason ? "; " : "",
+			reason ? reason : "");
+	}
+	return 0;
+}
+
+static void print_files(const char *word, const cJSON *map)
+{
+	for (const cJSON *i = map ? map->child : NULL; i; i = i->next) {
+		const char *digest = cJSON_IsString(i) ? i->valuestring : json_str(i, "digest");
+
+		printf("    %-4s %-16s %.16s…", word, i->string, or_dash(digest));
+		if (cJSON_IsObject(i))
+			printf("  %.0f bytes", json_num(i, "bytes", 0));
+		putchar('\n');
+	}
+}
+
+static void print_run(const cJSON *run)
+{
+	const cJSON *s;
+	const char *reason = json_str(run, "reason");
+
+	printf("run %.0f of %s (payload %s, priority %.0f): %s%s%s\n", json_num(run, "run", 0),
+		or_dash(json_str(run, "workflow")), or_dash(json_str(run, "payload")), json_num(run, "priority", 0),
+		or_dash(json_str(run, "state")), reason ? ": " : "", reason ? reason : "");
+	printf("began %s, ended %s, started by %s\n", or_dash(json_str(run, "created")), or_dash(json_str(run, "ended")),
+		subject(run));
+	cJSON_ArrayForEach(s, cJSON_GetObjectItemCaseSensitive(run, "stages"))
+	{
+		reason = json_str(s, "reason");
+		printf("\n  %-16s %s", or_dash(json_str(s, "stage")), or_dash(json_str(s, "state")));
+		if (cJSON_HasObjectItem(s, "wall_ms"))
+			printf(", %.1f ms, %.1f ms of CPU, %.1f MiB at most, attempt %.0f", json_num(s, "wall_ms", 0),
+				json_num(s, "cpu_ms", 0), json_num(s, "memory_peak_bytes", 0) / 1048576,
+				json_num(s, "attempts", 0));
+		putchar('\n');
+		if (reason)
+			printf("    %s\n", reason);
+		print_files("in", cJSON_GetObjectItemCaseSensitive(s, "inputs"));
+		print_files("out", cJSON_GetObjectItemCaseSensitive(s, "outputs"));
+	}
+}
+
+static int64_t run_number(const char *text)
+{
+	char *end;
+	long long n = strtoll(text, &end, 10);
+
+	return *text && !*end && n > 0 ? n : -1;
+}
+
+int command_show(int argc, char **argv)
+{
+	static const char help[] =
+		"Usage: perigee show RUN [--state DIR] [--json]\n"
+		"\n"
+		"Everything that is known of a run: each stage, how it ended and why, time and memory, and the digests of\n"
+		"what went in and came out.\n"
+		"Exit status: 0, or 66 when there is no such run.\n";
+	struct look l;
+	struct store *s;
+	int r = read_options(argc, argv, help, 1, 1, &l);
+
+	if (r != 0)
+		return r < 0 ? EX_USAGE : 0;
+	r = open_state(&l, &s);
+	if (r != 0)
+		return r;
+	CLEAN_JSON cJSON *run = run_provenance(s, run_number(l.args[0]));
+	store_close(s);
+	if (!run) {
+		fprintf(stderr, "perigee: there is no run %s in %s; `perigee runs` lists them\n", l.args[0], l.state);
+		return EX_NOINPUT;
+	}
+	if (l.json)
+		print_json(run);
+	else
+		print_run(run);
+	return 0;
+}
+
+static int print_log(const char *path, const char *stage, cJSON *list)
+{
+	CLEAN_FREE char *text = NULL;
+	size_t len;
+	int r = file_read(path, SIZE_MAX / 2, &text, &len);
+
+	if (r < 0)
+		return r;
+	if (!list) {
+		printf("--- %s ---\n", stage);
+		fwrite(text, 1, len, stdout);
+		if (len && text[len - 1] != '\n')
+			putchar('\n');
+		return 0;
+	}
+	cJSON *j = cJSON_CreateObject();
+	cJSON_AddStringToObject(j, "stage", stage);
+	cJSON_AddStringToObject(j, "log", text);
+	cJSON_AddItemToArray(list, j);
+	return 0;
+}
+
+int command_logs(int argc, char **argv)
+{
+	static const char help[] = "Usage: perigee logs RUN [STAGE] [--state DIR] [--json]\n"
+				   "\n"
+				   "What the stages of a run wrote to standard output and error, at their last attempt.\n"
+				   "Exit status: 0, or 66 when there is no such run, stage or log.\n";
+	struct look l;
+	struct store *s;
+	char path[PATH_MAX];
+	size_t printed = 0;
+	int r = read_options(argc, argv, help, 1, 2, &l);
+
+	if (r != 0)
+		return r < 0 ? EX_USAGE : 0;
+	r = open_state(&l, &s);
+	if (r != 0)
+		return r;
+	int64_t number = run_number(l.args[0]);
+	CLEAN_JSON cJSON *run = run_provenance(s, number);
+	CLEAN_JSON cJSON *list = l.json ? cJSON_CreateArray() : NULL;
+	const cJSON *stage;
+	cJSON_ArrayForEach(stage, cJSON_GetObjectItemCaseSensitive(run, "stages"))
+	{
+		const char *name = json_str(stage, "stage");
+
+		if (!name || (l.n_args == 2 && strcmp(name, l.args[1])))
+			continue;
+		if (run_log_path(s, l.state, number, name, path, sizeof(path)) == 0 && print_log(path, name, list) == 0)
+			printed++;
+	}
+	store_close(s);
+	if (!printed) {
+		fprintf(stderr, "perigee: no log of run %s%s%s in %s\n", l.args[0], l.n_args == 2 ? ", stage " : "",
+			l.n_args == 2 ? l.args[1] : "", l.state);
+		return EX_NOINPUT;
+	}
+	if (l.json)
+		print_json(list);
+	return 0;
+}
