@@ -56,7 +56,7 @@ static pid_t clone_cell(const struct cell_kind *kind, const struct cgroup *group
 		/* The group namespace follows when the cell is in all its groups. */
 		.flags = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC |
 			 CLONE_NEWUTS | CLONE_PIDFD,
-		.exit_signal = SIGCHLD,
+		/* A child of the launcher, not of the maker, with the same signal at its end. */
 		.pidfd = (uint64_t)(uintptr_t)ret_pidfd,
 	};
 	int into = cgroup_clone_fd(kind->groups, group);
@@ -66,6 +66,22 @@ static pid_t clone_cell(const struct cell_kind *kind, const struct cgroup *group
 		args.cgroup = (uint64_t)into;
 	}
 	return (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+}
+
+/* What a new cell needs from outside before it can prepare itself. */
+static int admit(const struct cell_kind *kind, const struct cell *cell, char *ret_reason, size_t cap)
+{
+	int err = cgroup_enter(kind->groups, &cell->group, cell->init);
+
+	if (err < 0)
+		return fail(ret_reason, cap, "entering the control group", err);
+	err = map_ids(cell->init, cell->number);
+	if (err < 0)
+		return fail(ret_reason, cap, "mapping ids", err);
+	/* It waits for this byte. */
+	if (send(cell->sock, "g", 1, MSG_NOSIGNAL) < 0)
+		return fail(ret_reason, cap, "waking the cell", -errno);
+	return 0;
 }
 
 int cell_make(
@@ -96,21 +112,15 @@ int cell_make(
 		cgroup_remove(kind->groups, &cell.group);
 		return err;
 	}
-	err = cgroup_enter(kind->groups, &cell.group, cell.init);
-	if (err < 0)
-		fail(ret_reason, cap, "entering the control group", err);
-	if (err == 0) {
-		err = map_ids(cell.init, number);
-		if (err < 0)
-			fail(ret_reason, cap, "mapping ids", err);
-	}
-	/* It waits for this byte. */
-	if (err == 0 && send(cell.sock, "g", 1, MSG_NOSIGNAL) < 0)
-		err = fail(ret_reason, cap, "waking the cell", -errno);
+	err = admit(kind, &cell, ret_reason, cap);
 	if (err < 0) {
+		/* It is the launcher that reaps it. That learns of the failure as of any in a cell: by its
+		 * word. */
+		char word[CELL_WORD_BYTES];
+
+		snprintf(word, sizeof(word), "%c%.200s", CELL_FAILED, ret_reason);
+		(void)send(inner, word, strlen(word), MSG_NOSIGNAL);
 		cell_kill(&cell);
-		cell_finish(kind, &cell);
-		return err;
 	}
 	*ret_cell = cell;
 	return 0;
@@ -188,6 +198,16 @@ void cell_kill(struct cell *cell)
 	/* The pid namespace dies with its init. */
 	if (syscall(SYS_pidfd_send_signal, cell->pidfd, SIGKILL, NULL, 0) < 0 && errno != ESRCH)
 		log_warning("cell %u: cannot kill: %s", cell->number, err_text(-errno));
+}
+
+void cell_forget(const struct cell_kind *kind, struct cell *cell)
+{
+	close(TAKE_FD(cell->pidfd));
+	close(TAKE_FD(cell->sock));
+	for (size_t i = 0; i < kind->groups->n_trees; i++) {
+		if (cell->group.fd[i] >= 0)
+			close(TAKE_FD(cell->group.fd[i]));
+	}
 }
 
 void cell_finish(const struct cell_kind *kind, struct cell *cell)

@@ -45,10 +45,12 @@ struct cell_kind {
 	struct sock_fprog filter;
 };
 
-/* Clones it, puts it into its groups and gives it its ids; it goes on preparing itself and then says
- * CELL_READY. Negative with the step that failed in ret_reason. */
+/* In the maker: clones it as a child of the launcher, puts it into its groups and gives it its ids; it goes
+ * on preparing itself and then says CELL_READY. Negative with the step that failed in ret_reason. */
 WARN_UNUSED int cell_make(
 	const struct cell_kind *kind, unsigned number, struct cell *ret_cell, char *ret_reason, size_t cap);
+/* Closes this process's descriptors of a cell, which lives on. */
+void cell_forget(const struct cell_kind *kind, struct cell *cell);
 /* Sets the limits and sends the start message on, with mounts in place of its folders. The message's body is
  * that of LAUNCH_MSG_START and was checked; its descriptors stay the caller's. */
 WARN_UNUSED int cell_start(const struct cell_kind *kind, struct cell *cell, struct msg *start,

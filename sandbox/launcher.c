@@ -15,6 +15,7 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "launch-wire.h"
+#include "maker.h"
 #include "stage-syscalls.h"
 
 #define CELLS_MAX (LAUNCH_RUNNING_MAX + POOL_CELLS)
@@ -23,6 +24,7 @@
 
 enum slot_state {
 	SLOT_FREE,
+	SLOT_MAKING,   /* the maker is at it */
 	SLOT_PREPARED, /* in the pool */
 	SLOT_RUNNING,
 	SLOT_ENDED, /* its result is known; init may still be ending */
@@ -41,7 +43,7 @@ struct slot {
 	struct launch_result result;
 };
 
-enum event_kind { EVENT_SUPERVISOR, EVENT_SIGNAL, EVENT_CELL_SOCKET, EVENT_CELL_END };
+enum event_kind { EVENT_SUPERVISOR, EVENT_MAKER, EVENT_SIGNAL, EVENT_CELL_SOCKET, EVENT_CELL_END };
 
 struct launcher_server {
 	int sock, epoll, signals;
@@ -52,6 +54,8 @@ struct launcher_server {
 	struct cgroups groups;
 	bool groups_open;
 	struct cell_kind kind;
+	struct maker maker;
+	bool maker_lives;
 	struct sock_filter filter[STAGE_FILTER_MAX];
 	struct slot slot[CELLS_MAX];
 	struct msg msg; /* the one being received */
@@ -255,25 +259,45 @@ static size_t count_state(const struct launcher_server *s, enum slot_state state
 	return n;
 }
 
-static int prepare(struct launcher_server *s, struct slot **ret_slot, char *ret_reason, size_t cap)
+/* Has the maker make a cell, unless it is at one already. */
+static int ask_maker(struct launcher_server *s)
 {
-	struct slot *t = find_state(s, SLOT_FREE);
+	struct slot *t = find_state(s, SLOT_MAKING);
+	int err;
+
+	if (t)
+		return 0;
+	t = find_state(s, SLOT_FREE);
+	if (!t)
+		return ERR_LIMIT;
+	err = maker_ask(&s->maker, (unsigned)(t - s->slot));
+	if (err < 0)
+		return err;
+	t->state = SLOT_MAKING;
+	return 0;
+}
+
+/* Takes the cell that the maker is at, waiting for it. */
+static int take_made(struct launcher_server *s, struct slot **ret_slot, char *ret_reason, size_t cap)
+{
+	struct slot *t = find_state(s, SLOT_MAKING);
 	unsigned number;
 	int err;
 
-	if (!t) {
-		snprintf(ret_reason, cap, "all cells are in use");
-		return ERR_LIMIT;
-	}
+	if (!t)
+		return ERR_STATE;
 	number = (unsigned)(t - s->slot);
-	err = cell_make(&s->kind, number, &t->cell, ret_reason, cap);
-	if (err < 0)
+	err = maker_answer(&s->maker, &s->kind, number, &t->cell, ret_reason, cap);
+	if (err < 0) {
+		t->state = SLOT_FREE;
 		return err;
+	}
 	t->state = SLOT_PREPARED;
 	t->cell_lives = true;
 	watch(s, t->cell.sock, EPOLLIN, EVENT_CELL_SOCKET, number, EPOLL_CTL_ADD);
 	watch(s, t->cell.pidfd, EPOLLIN, EVENT_CELL_END, number, EPOLL_CTL_ADD);
-	*ret_slot = t;
+	if (ret_slot)
+		*ret_slot = t;
 	return 0;
 }
 
@@ -321,8 +345,15 @@ static int on_start(void *user, struct msg *m)
 	if (count_state(s, SLOT_RUNNING) >= LAUNCH_RUNNING_MAX)
 		return refuse(s, s->order.task, "too many stages run");
 	t = find_state(s, SLOT_PREPARED);
-	if (!t && prepare(s, &t, reason, sizeof(reason)) < 0)
-		return refuse(s, s->order.task, reason);
+	if (!t) {
+		err = ask_maker(s);
+		if (err == 0)
+			err = take_made(s, &t, reason, sizeof(reason));
+		if (err == ERR_PEER)
+			return err;
+		if (err < 0)
+			return refuse(s, s->order.task, reason[0] ? reason : err_text(err));
+	}
 	t->state = SLOT_RUNNING;
 	t->told = false;
 	t->kill = LAUNCH_EXITED;
@@ -433,6 +464,12 @@ static void on_supervisor(struct launcher_server *s, uint32_t events)
 	}
 }
 
+static bool wants_cell(struct launcher_server *s)
+{
+	return !s->ending && !s->pool_failed && !find_state(s, SLOT_MAKING) &&
+	       count_state(s, SLOT_PREPARED) < POOL_CELLS;
+}
+
 /* Kills what is over its time; milliseconds until the next thing to do by the clock, -1 for never. */
 static int on_clock(struct launcher_server *s)
 {
@@ -453,22 +490,37 @@ static int on_clock(struct launcher_server *s)
 			next_ns = left_ns;
 		}
 	}
-	if (!s->ending && !s->pool_failed && count_state(s, SLOT_PREPARED) < POOL_CELLS) {
-		int64_t left_ns = s->busy.ns + REFILL_AFTER_MS * NS_PER_MS - now.ns;
-		char reason[LAUNCH_REASON_BYTES] = "";
-		struct slot *t;
+	if (wants_cell(s)) {
+		/* At once when there is none, otherwise when it is quiet: two cores are soon busy. */
+		int64_t left_ns =
+			find_state(s, SLOT_PREPARED) ? s->busy.ns + REFILL_AFTER_MS * NS_PER_MS - now.ns : 0;
 
-		if (left_ns <= 0 && prepare(s, &t, reason, sizeof(reason)) < 0) {
-			log_error("cannot prepare a cell: %s", reason);
-			s->pool_failed = true;
-		} else if (left_ns < next_ns) {
-			next_ns = left_ns > 0 ? left_ns : 0;
-		}
+		if (left_ns <= 0)
+			s->pool_failed = ask_maker(s) < 0;
+		else if (left_ns < next_ns)
+			next_ns = left_ns;
 	}
 	if (next_ns == INT64_MAX)
 		return -1;
 	next_ns = (next_ns + NS_PER_MS - 1) / NS_PER_MS;
 	return next_ns > INT32_MAX ? INT32_MAX : (int)next_ns;
+}
+
+static void on_maker(struct launcher_server *s)
+{
+	char reason[LAUNCH_REASON_BYTES] = "";
+	int err = take_made(s, NULL, reason, sizeof(reason));
+
+	if (err == ERR_SANDBOX) {
+		log_error("cannot prepare a cell: %s", reason);
+		s->pool_failed = true;
+	} else if (err < 0) {
+		watch(s, s->maker.sock, 0, EVENT_MAKER, 0, EPOLL_CTL_DEL);
+		if (!s->ending)
+			drop_supervisor(s, "the maker of cells is gone");
+	} else if (s->ending) {
+		end_all(s);
+	}
 }
 
 static void on_event(struct launcher_server *s, const struct epoll_event *e)
@@ -477,6 +529,9 @@ static void on_event(struct launcher_server *s, const struct epoll_event *e)
 	struct signalfd_siginfo info;
 
 	switch ((enum event_kind)(e->data.u64 >> 32)) {
+	case EVENT_MAKER:
+		on_maker(s);
+		break;
 	case EVENT_SUPERVISOR:
 		on_supervisor(s, e->events);
 		break;
@@ -506,7 +561,7 @@ static bool any_cell_lives(const struct launcher_server *s)
 
 int launcher_server_run(struct launcher_server *s)
 {
-	while (!s->ending || any_cell_lives(s)) {
+	while (!s->ending || any_cell_lives(s) || find_state(s, SLOT_MAKING)) {
 		struct epoll_event event;
 		int n = epoll_wait(s->epoll, &event, 1, on_clock(s));
 
@@ -539,6 +594,18 @@ static int open_events(struct launcher_server *s)
 	return 0;
 }
 
+static int start_maker(struct launcher_server *s)
+{
+	int ours[] = {s->sock, s->epoll, s->signals};
+	int err = maker_start(&s->kind, ours, ARRAY_LEN(ours), &s->maker);
+
+	if (err < 0)
+		return err;
+	s->maker_lives = true;
+	watch(s, s->maker.sock, EPOLLIN, EVENT_MAKER, 0, EPOLL_CTL_ADD);
+	return 0;
+}
+
 int launcher_server_create(int sock, struct launcher_server **ret_server, char *ret_reason, size_t cap)
 {
 	struct launcher_server *s = calloc(1, sizeof(*s));
@@ -568,6 +635,11 @@ int launcher_server_create(int sock, struct launcher_server **ret_server, char *
 			.groups = &s->groups,
 			.filter = {.len = (unsigned short)n_filter, .filter = s->filter},
 		};
+		err = start_maker(s);
+		if (err < 0)
+			snprintf(ret_reason, cap, "the maker of cells: %s", err_text(err));
+	}
+	if (err == 0) {
 		err = send_ready(s);
 		if (err < 0)
 			snprintf(ret_reason, cap, "the supervisor's socket: %s", err_text(err));
@@ -584,6 +656,8 @@ void launcher_server_destroy(struct launcher_server *s)
 {
 	if (!s)
 		return;
+	if (s->maker_lives)
+		maker_stop(&s->maker);
 	if (s->groups_open)
 		cgroups_close(&s->groups);
 	if (s->signals >= 0)
