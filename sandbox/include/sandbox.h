@@ -124,4 +124,41 @@ size_t launcher_running(const struct launcher *l);
 /* For figures: the process id of the launcher. */
 pid_t launcher_pid(const struct launcher *l);
 
+/* ---- Images -------------------------------------------------------------------------------------------- */
+
+/*
+ * OCI image layouts (https://github.com/opencontainers/image-spec, v1.0): a folder with oci-layout,
+ * index.json and blobs/sha256/. Everything in it is hostile: bounded, and verified against the digests from
+ * index.json down.
+ */
+
+#define IMAGE_DIGEST_BYTES 80  /* "sha256:" and 64 hexadecimal digits, with room */
+#define IMAGE_REASON_BYTES 512 /* enough for every reason below */
+
+/* An image that is ready to run. */
+struct sandbox_image {
+	char digest[IMAGE_DIGEST_BYTES]; /* of its manifest, "sha256:…" */
+	char **argv; /* the image's Entrypoint and Cmd; argv[0] is an absolute path; NULL-terminated; owned */
+	char **env;  /* "NAME=value"; NULL-terminated; owned */
+	int rootfs_fd; /* its unpacked root, for launch_request; owned */
+};
+
+/* Takes the image for this machine's architecture out of a layout into the store: STORE/sha256-DIGEST/rootfs,
+ * with the folders that a cell needs, durable and complete before that name exists. One that is there already
+ * is opened and not unpacked again. Blocks. ERR_IMAGE with the reason, which names the file and says what to
+ * do; or -errno with the reason. */
+WARN_UNUSED int image_import(const char *layout_dir, const char *store_dir, struct sandbox_image *ret_image,
+	char *ret_reason, size_t cap);
+/* Frees what image_import has filled. */
+void sandbox_image_finish(struct sandbox_image *image);
+
+/* Makes a layout whose image holds one static program as /NAME, its entry point: the same bytes from the same
+ * program, always. In a layout that is there already the image for the program's architecture is replaced,
+ * and those for others are kept. ERR_IMAGE or -errno with the reason. */
+WARN_UNUSED int image_build(
+	const char *name, const char *program, const char *layout_dir, char *ret_reason, size_t cap);
+
+/* The command `perigee image`: build and check. The exit status. */
+int image_main(int argc, char **argv);
+
 #endif
