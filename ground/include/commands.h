@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The subcommands of `perigee` that look at files and at a supervisor's state. Each takes argv from its own name on and
- * returns an exit status: 0 good, 1 the thing asked about failed, 64 usage (EX_USAGE), 65 a file has mistakes
- * (EX_DATAERR), 66 no such file or run (EX_NOINPUT), 69 no supervisor answers (EX_UNAVAILABLE), 70 broke off.
+ * The subcommands of `perigee` that look at files and at a supervisor's state. Each takes argv from its own
+ * name on and returns an exit status: 0 good, 1 the thing asked about failed, 64 usage (EX_USAGE), 65 a file
+ * has mistakes (EX_DATAERR), 66 no such file or run (EX_NOINPUT), 69 no supervisor answers (EX_UNAVAILABLE),
+ * 70 broke off.
  */
 #ifndef COMMANDS_H
 #define COMMANDS_H
@@ -22,6 +23,7 @@ int command_status(int argc, char **argv);
 int command_runs(int argc, char **argv);
 int command_show(int argc, char **argv);
 int command_logs(int argc, char **argv);
+int command_keys(int argc, char **argv);
 
 int check_workflow(const char *path, struct complaints *c);
 int check_mission(const char *path, struct complaints *c);

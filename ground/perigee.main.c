@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* perigee: the one command that people type. A table of subcommands. */
+#include <string.h>
+#include <sysexits.h>
+
+#include "broker.h"
+#include "commands.h"
+#include "core/log.h"
+#include "ground.h"
+#include "sandbox.h"
+
+static const struct lint_kind lint_kinds[] = {
+	{"workflow", "workflow file", check_workflow},
+	{"mission", "mission file", check_mission},
+	{"policy", "policy", broker_policy_check},
+};
+
+static int command_lint_all(int argc, char **argv)
+{
+	return command_lint(argc, argv, lint_kinds, ARRAY_LEN(lint_kinds));
+}
+
+static int command_help(int argc, char **argv);
+
+static const struct command {
+	const char *name;
+	int (*run)(int argc, char **argv);
+	const char *does;
+} commands[] = {
+	{"lint", command_lint_all, "check a workflow, mission or policy file"},
+	{"run", command_run, "run one workflow on this machine"},
+	{"status", command_status, "what a running supervisor does"},
+	{"runs", command_runs, "list the runs"},
+	{"show", command_show, "everything about one run"},
+	{"logs", command_logs, "what the stages of a run wrote"},
+	{"receive", receive_main, "receive, verify and keep the results on the ground"},
+	{"keys", command_keys, "make a key pair for signing"},
+	{"image", image_main, "make and check images of stages"},
+	{"help", command_help, "this, or the help of a command"},
+};
+
+static void help(FILE *to)
+{
+	fputs("Usage: perigee COMMAND [ARGUMENTS]\n\n"
+	      "Payload work on a satellite: write a workflow, try it, look at what it did, receive its "
+	      "results.\n\n",
+		to);
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		fprintf(to, "  %-9s %s\n", commands[i].name, commands[i].does);
+	fputs("\nperigee COMMAND --help says more. A first walk:\n"
+	      "  perigee lint ship-count.yaml\n"
+	      "  sudo perigee run ship-count.yaml --input frame=scene.pam --out results\n"
+	      "  perigee show 1\n"
+	      "  perigee logs 1 identify\n",
+		to);
+}
+
+static const struct command *find(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		if (!strcmp(commands[i].name, name))
+			return &commands[i];
+	return NULL;
+}
+
+static int command_help(int argc, char **argv)
+{
+	const struct command *c = argc > 1 ? find(argv[1]) : NULL;
+	char *ask[] = {argc > 1 ? argv[1] : NULL, (char *)"--help", NULL};
+
+	if (c && c->run != command_help)
+		return c->run(2, ask);
+	help(stdout);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	log_init("perigee", LOG_LEVEL_INFO);
+	if (argc < 2) {
+		help(stderr);
+		return EX_USAGE;
+	}
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))
+		return command_help(1, argv);
+	if (!strcmp(argv[1], "--version")) {
+		puts("perigee " PERIGEE_VERSION);
+		return 0;
+	}
+	const struct command *c = find(argv[1]);
+	if (!c) {
+		const char *names[ARRAY_LEN(commands)];
+
+		for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+			names[i] = commands[i].name;
+		const char *near = nearest_name(argv[1], names, ARRAY_LEN(names));
+		fprintf(stderr,
+			near ? "perigee: there is no command \"%s\"; did you mean \"%s\"?\n"
+			     : "perigee: there is no command \"%s\"; `perigee help` lists them\n",
+			argv[1], near);
+		return EX_USAGE;
+	}
+	return c->run(argc - 1, argv + 1);
+}
