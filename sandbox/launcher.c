@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -20,6 +21,7 @@
 
 #define CELLS_MAX (LAUNCH_RUNNING_MAX + POOL_CELLS)
 #define POOL_CELLS 2
+#define FIRST_WAIT_MS 10000
 #define REFILL_AFTER_MS 5 /* of quiet: making a cell must not delay a start or an end */
 
 enum slot_state {
@@ -606,6 +608,36 @@ static int start_maker(struct launcher_server *s)
 	return 0;
 }
 
+/* The first cell, waited for: where no sandbox can be made, that is said at the start and not at every stage.
+ */
+static int make_first(struct launcher_server *s, char *ret_reason, size_t cap)
+{
+	char word[CELL_WORD_BYTES + 1] = "";
+	struct pollfd p = {.events = POLLIN};
+	struct slot *t = NULL;
+	ssize_t n;
+	int err = ask_maker(s);
+
+	if (err == 0)
+		err = take_made(s, &t, ret_reason, cap);
+	if (err < 0) {
+		if (!ret_reason[0])
+			snprintf(ret_reason, cap, "the maker of cells: %s", err_text(err));
+		return err;
+	}
+	p.fd = t->cell.sock;
+	(void)poll(&p, 1, FIRST_WAIT_MS);
+	n = recv(t->cell.sock, word, sizeof(word) - 1, MSG_DONTWAIT);
+	if (n > 0 && word[0] == CELL_READY)
+		return 0;
+	snprintf(ret_reason, cap, "no sandbox can be made here: %s",
+		n > 0 && word[0] == CELL_FAILED ? word + 1 : "the first one ended while it was prepared");
+	s->ending = true;
+	cell_kill(&t->cell);
+	cell_finish(&s->kind, &t->cell);
+	return ERR_SANDBOX;
+}
+
 int launcher_server_create(int sock, struct launcher_server **ret_server, char *ret_reason, size_t cap)
 {
 	struct launcher_server *s = calloc(1, sizeof(*s));
@@ -639,6 +671,8 @@ int launcher_server_create(int sock, struct launcher_server **ret_server, char *
 		if (err < 0)
 			snprintf(ret_reason, cap, "the maker of cells: %s", err_text(err));
 	}
+	if (err == 0)
+		err = make_first(s, ret_reason, cap);
 	if (err == 0) {
 		err = send_ready(s);
 		if (err < 0)

@@ -13,6 +13,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sysexits.h>
 
 #include "core/log.h"
 #include "launch-wire.h"
@@ -98,7 +99,7 @@ static int serve(void)
 
 	if (err < 0) {
 		log_error("cannot start: %s", reason);
-		return 1;
+		return err == ERR_SANDBOX ? EX_UNAVAILABLE : EX_OSERR;
 	}
 	err = launcher_server_run(server);
 	launcher_server_destroy(server);
@@ -119,7 +120,7 @@ int main(int argc, char **argv)
 	if (check_socket() < 0) {
 		fprintf(stderr, "perigee-launcher is started by perigeed, with a socket on descriptor %d\n",
 			LAUNCH_SOCKET_FD);
-		return 64;
+		return EX_USAGE;
 	}
 	if (syscall(SYS_close_range, LAUNCH_SOCKET_FD + 1, ~0U, 0) < 0)
 		return 1;
@@ -129,7 +130,7 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	if (geteuid() != 0) {
 		log_error("needs to be started as root");
-		return 77;
+		return EX_NOPERM;
 	}
 	err = confine();
 	if (err < 0) {
