@@ -27,6 +27,7 @@ static int drop_capabilities(void)
 	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
 		return -errno;
 	memset(none, 0, sizeof(none));
+	memset(got, 0, sizeof(got));
 	if (syscall(SYS_capset, &head, none) < 0)
 		return -errno;
 	head.version = _LINUX_CAPABILITY_VERSION_3;
@@ -42,9 +43,13 @@ int confine_user(uid_t uid, gid_t gid)
 {
 	/* The bounding set only root can lower; for whoever is not, no_new_privs does as much. */
 	if (geteuid() == 0)
-		for (unsigned long cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
-			if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
+		for (unsigned long cap = 0;; cap++) {
+			int has = prctl(PR_CAPBSET_READ, cap, 0, 0, 0);
+			if (has < 0) /* beyond the last */
+				break;
+			if (has && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
 				return -errno;
+		}
 	if (uid == 0) {
 		/* Still the owner of its files, but without the power over everybody else's. */
 		int r = drop_capabilities();

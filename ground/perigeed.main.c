@@ -322,7 +322,7 @@ static void on_stage_end(struct launcher *l, const struct launch_result *res, vo
 	};
 
 	snprintf(e.reason, sizeof(e.reason), "%s", res->reason);
-	snprintf(e.last_line, sizeof(e.last_line), "%s", res->last_line);
+	snprintf(e.last_line, sizeof(e.last_line), "%.*s", (int)sizeof(e.last_line) - 1, res->last_line);
 	pipelines_stage_exited(d->pipelines, &e);
 }
 
