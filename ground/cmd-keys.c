@@ -9,12 +9,13 @@
 
 int command_keys(int argc, char **argv)
 {
-	static const char help[] =
-		"Usage: perigee keys PREFIX\n"
-		"\n"
-		"Makes a key pair in the minisign format: PREFIX.key, the secret key (mode 0600, without a password: it stays\n"
-		"on the machine that signs), and PREFIX.pub, which the ground verifies with. An existing key is never replaced.\n"
-		"Exit status: 0, 64 usage, 73 a file cannot be made.\n";
+	static const char help[] = "Usage: perigee keys PREFIX\n"
+				   "\n"
+				   "Makes a key pair in the minisign format: PREFIX.key, the secret key "
+				   "(mode 0600, without a password: it stays\n"
+				   "on the machine that signs), and PREFIX.pub, which the ground verifies "
+				   "with. An existing key is never replaced.\n"
+				   "Exit status: 0, 64 usage, 73 a file cannot be made.\n";
 	static const struct option longs[] = {{"help", no_argument, NULL, 'h'}, {0}};
 
 	for (int o; (o = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
@@ -27,7 +28,8 @@ int command_keys(int argc, char **argv)
 	}
 	int r = keys_generate(argv[optind]);
 	if (r < 0) {
-		fprintf(stderr, "perigee: %s.key and %s.pub cannot be made: %s\n", argv[optind], argv[optind], err_text(r));
+		fprintf(stderr, "perigee: %s.key and %s.pub cannot be made: %s\n", argv[optind], argv[optind],
+			err_text(r));
 		return EX_CANTCREAT;
 	}
 	printf("%s.key signs (keep it secret), %s.pub verifies\n", argv[optind], argv[optind]);

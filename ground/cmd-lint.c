@@ -14,7 +14,8 @@ static void help(FILE *to)
 {
 	fputs("Usage: perigee lint [--json] FILE...\n"
 	      "\n"
-	      "Checks workflow, mission and policy files whole, without doing anything with them. Every complaint has\n"
+	      "Checks workflow, mission and policy files whole, without doing anything with them. Every "
+	      "complaint has\n"
 	      "file, line, column, what was found, and what was expected:\n"
 	      "\n"
 	      "  ship-count.yaml:14:16: memory: expected a size such as 64MiB, found \"64 megs\"\n"
@@ -59,7 +60,8 @@ static const struct lint_kind *find_kind(
 			found = &kinds[i];
 	if (!found)
 		complain(c, root->line, root->column,
-			"expected a workflow file (workflow: NAME), a mission file (mission: NAME) or a policy (policy: NAME)");
+			"expected a workflow file (workflow: NAME), a mission file (mission: NAME) or a "
+			"policy (policy: NAME)");
 	yaml_destroy(root);
 	return found;
 }

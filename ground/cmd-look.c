@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * perigee status, runs, show, logs: what a supervisor does and has done. `status` asks the running one; the others read
- * its database, whether it runs or not.
+ * perigee status, runs, show, logs: what a supervisor does and has done. `status` asks the running one; the
+ * others read its database, whether it runs or not.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -39,10 +39,12 @@ const char *state_dir(const char *given)
 }
 
 /* 0 go on, 1 help was printed, negative usage. */
-static int read_options(int argc, char **argv, const char *help, int args_min, int args_max, struct look *ret_look)
+static int read_options(
+	int argc, char **argv, const char *help, int args_min, int args_max, struct look *ret_look)
 {
-	static const struct option longs[] = {{"json", no_argument, NULL, 'j'}, {"state", required_argument, NULL, 's'},
-		{"limit", required_argument, NULL, 'l'}, {"help", no_argument, NULL, 'h'}, {0}};
+	static const struct option longs[] = {{"json", no_argument, NULL, 'j'},
+		{"state", required_argument, NULL, 's'}, {"limit", required_argument, NULL, 'l'},
+		{"help", no_argument, NULL, 'h'}, {0}};
 	struct look l = {.limit = RUNS_SHOWN};
 	const char *state = NULL;
 
@@ -97,7 +99,8 @@ static void print_status(const cJSON *j)
 	const cJSON *dev, *tasks = cJSON_GetObjectItemCaseSensitive(j, "tasks");
 
 	printf("mission     %s (spacecraft %s), perigee %s, up %.0f s\n", or_dash(json_str(j, "mission")),
-		or_dash(json_str(j, "spacecraft")), or_dash(json_str(j, "version")), json_num(j, "uptime_s", 0));
+		or_dash(json_str(j, "spacecraft")), or_dash(json_str(j, "version")),
+		json_num(j, "uptime_s", 0));
 	printf("runs open   %.0f\n", json_num(j, "open_runs", 0));
 	printf("tasks       ");
 	print_counts(tasks);
@@ -105,9 +108,10 @@ static void print_status(const cJSON *j)
 	{
 		const char *reason = json_str(dev, "reason");
 		printf("device      %s (%s) %s, frames %.0f, dropped %.0f, reopened %.0f%s%s\n",
-			or_dash(json_str(dev, "device")), or_dash(json_str(dev, "class")), or_dash(json_str(dev, "state")),
-			json_num(dev, "frames", 0), json_num(dev, "dropped", 0), json_num(dev, "reopened", 0),
-			reason ? ": " : "", reason ? reason : "");
+			or_dash(json_str(dev, "device")), or_dash(json_str(dev, "class")),
+			or_dash(json_str(dev, "state")), json_num(dev, "frames", 0),
+			json_num(dev, "dropped", 0), json_num(dev, "reopened", 0), reason ? ": " : "",
+			reason ? reason : "");
 	}
 	const cJSON *down = cJSON_GetObjectItemCaseSensitive(j, "downlink");
 	if (down) {
@@ -134,7 +138,9 @@ int command_status(int argc, char **argv)
 	if (r == 0)
 		r = control_ask(path, "status", &j);
 	if (r < 0) {
-		fprintf(stderr, "perigee: no supervisor answers at %s: %s\nStart one with `perigeed --mission FILE --state %s`, "
+		fprintf(stderr,
+			"perigee: no supervisor answers at %s: %s\nStart one with `perigeed --mission FILE "
+			"--state %s`, "
 			"or name its folder with --state.\n",
 			path, err_text(r), l.state);
 		return EX_UNAVAILABLE;
@@ -157,8 +163,9 @@ static int open_state(const struct look *l, struct store **ret_store)
 		r = store_open_readonly(path, ret_store);
 	if (r == 0)
 		return 0;
-	fprintf(stderr, "perigee: %s/perigee.db cannot be read: %s\nName the supervisor's folder with --state DIR.\n", l->state,
-		err_text(r));
+	fprintf(stderr,
+		"perigee: %s/perigee.db cannot be read: %s\nName the supervisor's folder with --state DIR.\n",
+		l->state, err_text(r));
 	return EX_NOINPUT;
 }
 
@@ -174,7 +181,8 @@ int command_runs(int argc, char **argv)
 {
 	static const char help[] = "Usage: perigee runs [--state DIR] [--limit N] [--json]\n"
 				   "\n"
-				   "Lists runs, newest first: number, workflow, state, when it began, what started it, why it failed.\n"
+				   "Lists runs, newest first: number, workflow, state, when it began, what "
+				   "started it, why it failed.\n"
 				   "Exit status: 0, or 66 when there is no such state folder.\n";
 	struct look l;
 	struct store *s;
@@ -196,8 +204,9 @@ int command_runs(int argc, char **argv)
 	cJSON_ArrayForEach(run, list)
 	{
 		const char *reason = json_str(run, "reason");
-		printf("%5.0f  %-20s %-7s %-24s  %s%s%s\n", json_num(run, "run", 0), or_dash(json_str(run, "workflow")),
-			or_dash(json_str(run, "state")), or_dash(json_str(run, "created")), subject(run), reason ? "; " : "",
+		printf("%5.0f  %-20s %-7s %-24s  %s%s%s\n", json_num(run, "run", 0),
+			or_dash(json_str(run, "workflow")), or_dash(json_str(run, "state")),
+			or_dash(json_str(run, "created")), subject(run), reason ? "; " : "",
 			reason ? reason : "");
 	}
 	return 0;
@@ -221,18 +230,19 @@ static void print_run(const cJSON *run)
 	const char *reason = json_str(run, "reason");
 
 	printf("run %.0f of %s (payload %s, priority %.0f): %s%s%s\n", json_num(run, "run", 0),
-		or_dash(json_str(run, "workflow")), or_dash(json_str(run, "payload")), json_num(run, "priority", 0),
-		or_dash(json_str(run, "state")), reason ? ": " : "", reason ? reason : "");
-	printf("began %s, ended %s, started by %s\n", or_dash(json_str(run, "created")), or_dash(json_str(run, "ended")),
-		subject(run));
+		or_dash(json_str(run, "workflow")), or_dash(json_str(run, "payload")),
+		json_num(run, "priority", 0), or_dash(json_str(run, "state")), reason ? ": " : "",
+		reason ? reason : "");
+	printf("began %s, ended %s, started by %s\n", or_dash(json_str(run, "created")),
+		or_dash(json_str(run, "ended")), subject(run));
 	cJSON_ArrayForEach(s, cJSON_GetObjectItemCaseSensitive(run, "stages"))
 	{
 		reason = json_str(s, "reason");
 		printf("\n  %-16s %s", or_dash(json_str(s, "stage")), or_dash(json_str(s, "state")));
 		if (cJSON_HasObjectItem(s, "wall_ms"))
-			printf(", %.1f ms, %.1f ms of CPU, %.1f MiB at most, attempt %.0f", json_num(s, "wall_ms", 0),
-				json_num(s, "cpu_ms", 0), json_num(s, "memory_peak_bytes", 0) / 1048576,
-				json_num(s, "attempts", 0));
+			printf(", %.1f ms, %.1f ms of CPU, %.1f MiB at most, attempt %.0f",
+				json_num(s, "wall_ms", 0), json_num(s, "cpu_ms", 0),
+				json_num(s, "memory_peak_bytes", 0) / 1048576, json_num(s, "attempts", 0));
 		putchar('\n');
 		if (reason)
 			printf("    %s\n", reason);
@@ -251,12 +261,12 @@ static int64_t run_number(const char *text)
 
 int command_show(int argc, char **argv)
 {
-	static const char help[] =
-		"Usage: perigee show RUN [--state DIR] [--json]\n"
-		"\n"
-		"Everything that is known of a run: each stage, how it ended and why, time and memory, and the digests of\n"
-		"what went in and came out.\n"
-		"Exit status: 0, or 66 when there is no such run.\n";
+	static const char help[] = "Usage: perigee show RUN [--state DIR] [--json]\n"
+				   "\n"
+				   "Everything that is known of a run: each stage, how it ended and why, "
+				   "time and memory, and the digests of\n"
+				   "what went in and came out.\n"
+				   "Exit status: 0, or 66 when there is no such run.\n";
 	struct look l;
 	struct store *s;
 	int r = read_options(argc, argv, help, 1, 1, &l);
@@ -269,7 +279,8 @@ int command_show(int argc, char **argv)
 	CLEAN_JSON cJSON *run = run_provenance(s, run_number(l.args[0]));
 	store_close(s);
 	if (!run) {
-		fprintf(stderr, "perigee: there is no run %s in %s; `perigee runs` lists them\n", l.args[0], l.state);
+		fprintf(stderr, "perigee: there is no run %s in %s; `perigee runs` lists them\n", l.args[0],
+			l.state);
 		return EX_NOINPUT;
 	}
 	if (l.json)
@@ -303,10 +314,11 @@ static int print_log(const char *path, const char *stage, cJSON *list)
 
 int command_logs(int argc, char **argv)
 {
-	static const char help[] = "Usage: perigee logs RUN [STAGE] [--state DIR] [--json]\n"
-				   "\n"
-				   "What the stages of a run wrote to standard output and error, at their last attempt.\n"
-				   "Exit status: 0, or 66 when there is no such run, stage or log.\n";
+	static const char help[] =
+		"Usage: perigee logs RUN [STAGE] [--state DIR] [--json]\n"
+		"\n"
+		"What the stages of a run wrote to standard output and error, at their last attempt.\n"
+		"Exit status: 0, or 66 when there is no such run, stage or log.\n";
 	struct look l;
 	struct store *s;
 	char path[PATH_MAX];
@@ -328,13 +340,14 @@ int command_logs(int argc, char **argv)
 
 		if (!name || (l.n_args == 2 && strcmp(name, l.args[1])))
 			continue;
-		if (run_log_path(s, l.state, number, name, path, sizeof(path)) == 0 && print_log(path, name, list) == 0)
+		if (run_log_path(s, l.state, number, name, path, sizeof(path)) == 0 &&
+			print_log(path, name, list) == 0)
 			printed++;
 	}
 	store_close(s);
 	if (!printed) {
-		fprintf(stderr, "perigee: no log of run %s%s%s in %s\n", l.args[0], l.n_args == 2 ? ", stage " : "",
-			l.n_args == 2 ? l.args[1] : "", l.state);
+		fprintf(stderr, "perigee: no log of run %s%s%s in %s\n", l.args[0],
+			l.n_args == 2 ? ", stage " : "", l.n_args == 2 ? l.args[1] : "", l.state);
 		return EX_NOINPUT;
 	}
 	if (l.json)

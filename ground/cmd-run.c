@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * perigee run: one workflow on this machine, without devices. The supervisor that runs it is perigeed itself, started
- * for this one run: what works here works on board.
+ * perigee run: one workflow on this machine, without devices. The supervisor that runs it is perigeed itself,
+ * started for this one run: what works here works on board.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -36,18 +36,21 @@ static void help(FILE *to)
 {
 	fputs("Usage: perigee run WORKFLOW.yaml --input NAME=FILE... [options]\n"
 	      "\n"
-	      "Runs one workflow on this machine, each stage in its sandbox, without devices and without a running\n"
+	      "Runs one workflow on this machine, each stage in its sandbox, without devices and without a "
+	      "running\n"
 	      "supervisor. Needs root, for the sandboxes.\n"
 	      "\n"
 	      "  --input NAME=FILE  what the workflow reads as trigger.NAME (frame, for image.acquired)\n"
-	      "  --images DIR       folder with one OCI image layout an image; else $PERIGEE_IMAGES, images/ beside the\n"
+	      "  --images DIR       folder with one OCI image layout an image; else $PERIGEE_IMAGES, images/ "
+	      "beside the\n"
 	      "                     workflow, or the images that were built with this program\n"
 	      "  --out DIR          copy the outputs there, as STAGE.OUTPUT\n"
 	      "  --state DIR        where the run is kept, for runs, show and logs (default ./perigee-runs)\n"
 	      "  --verbose          show the supervisor's log\n"
 	      "  --json             the whole run as JSON on standard output\n"
 	      "\n"
-	      "Exit status: 0 the run is done, 1 it failed, 64 usage, 65 the workflow has mistakes, 66 a file is missing,\n"
+	      "Exit status: 0 the run is done, 1 it failed, 64 usage, 65 the workflow has mistakes, 66 a "
+	      "file is missing,\n"
 	      "77 not root.\n"
 	      "Afterwards: perigee show RUN, perigee logs RUN [STAGE].\n",
 		to);
@@ -166,10 +169,12 @@ static void show_stage(const cJSON *j, bool terminal)
 	}
 	if (terminal)
 		fputs("\r\033[K", stderr);
-	fprintf(stderr, "%-16s %s%s%s\n", json_str(j, "stage"), state, reason ? ": " : "", reason ? reason : "");
+	fprintf(stderr, "%-16s %s%s%s\n", json_str(j, "stage"), state, reason ? ": " : "",
+		reason ? reason : "");
 }
 
-static int copy_output(const char *state, const char *out, const char *stage, const char *name, const char *digest)
+static int copy_output(
+	const char *state, const char *out, const char *stage, const char *name, const char *digest)
 {
 	char from[PATH_MAX], to[PATH_MAX], buf[65536];
 	int r = path_format(from, sizeof(from), "%s/artifacts/%.2s/%s", state, digest, digest + 2);
@@ -196,7 +201,8 @@ static int copy_outputs(const struct run_options *o, const char *state, const cJ
 		const cJSON *outputs = cJSON_GetObjectItemCaseSensitive(stage, "outputs");
 		for (const cJSON *i = outputs ? outputs->child : NULL; r == 0 && i; i = i->next) {
 			const char *digest = json_str(i, "digest");
-			r = digest ? copy_output(state, o->out, json_str(stage, "stage"), i->string, digest) : ERR_FORMAT;
+			r = digest ? copy_output(state, o->out, json_str(stage, "stage"), i->string, digest)
+				   : ERR_FORMAT;
 		}
 	}
 	if (r < 0)
@@ -208,7 +214,8 @@ static void show_end(const struct run_options *o, const cJSON *run)
 {
 	const cJSON *stage;
 
-	printf("run %.0f of %s: %s\n", json_num(run, "run", 0), json_str(run, "workflow"), json_str(run, "state"));
+	printf("run %.0f of %s: %s\n", json_num(run, "run", 0), json_str(run, "workflow"),
+		json_str(run, "state"));
 	cJSON_ArrayForEach(stage, cJSON_GetObjectItemCaseSensitive(run, "stages"))
 	{
 		const char *reason = json_str(stage, "reason");
@@ -244,8 +251,8 @@ static cJSON *follow(const struct run_options *o, FILE *events)
 	return run;
 }
 
-static int start_supervisor(const struct run_options *o, const char *state, const char *mission, const char *name,
-	pid_t *ret_pid, FILE **ret_events)
+static int start_supervisor(const struct run_options *o, const char *state, const char *mission,
+	const char *name, pid_t *ret_pid, FILE **ret_events)
 {
 	char exe[PATH_MAX], self[PATH_MAX];
 	const char *argv[ARGS_MAX];
@@ -322,7 +329,9 @@ int command_run(int argc, char **argv)
 	}
 	r = find_images(&o, images);
 	if (r < 0) {
-		fprintf(stderr, "perigee: the images of the stages are not found (%s): name their folder with --images DIR\n",
+		fprintf(stderr,
+			"perigee: the images of the stages are not found (%s): name their folder with "
+			"--images DIR\n",
 			err_text(r));
 		return EX_NOINPUT;
 	}

@@ -261,7 +261,7 @@ int control_ask(const char *path, const char *ask, cJSON **ret_reply)
 	ensure(n > 0 && (size_t)n < sizeof(request));
 	int r = write_all(fd, request, (size_t)n);
 	CLEAN_FREE char *line = NULL;
-	size_t len;
+	size_t len = 0;
 	if (r == 0)
 		r = read_line(fd, &line, &len);
 	return r == 0 ? json_parse(line, len, CONTROL_REPLY_BYTES_MAX, ret_reply, NULL, NULL) : r;

@@ -42,7 +42,8 @@ static const struct command {
 static void help(FILE *to)
 {
 	fputs("Usage: perigee COMMAND [ARGUMENTS]\n\n"
-	      "Payload work on a satellite: write a workflow, try it, look at what it did, receive its results.\n\n",
+	      "Payload work on a satellite: write a workflow, try it, look at what it did, receive its "
+	      "results.\n\n",
 		to);
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
 		fprintf(to, "  %-9s %s\n", commands[i].name, commands[i].does);
@@ -93,8 +94,9 @@ int main(int argc, char **argv)
 		for (size_t i = 0; i < ARRAY_LEN(commands); i++)
 			names[i] = commands[i].name;
 		const char *near = nearest_name(argv[1], names, ARRAY_LEN(names));
-		fprintf(stderr, near ? "perigee: there is no command \"%s\"; did you mean \"%s\"?\n"
-				     : "perigee: there is no command \"%s\"; `perigee help` lists them\n",
+		fprintf(stderr,
+			near ? "perigee: there is no command \"%s\"; did you mean \"%s\"?\n"
+			     : "perigee: there is no command \"%s\"; `perigee help` lists them\n",
 			argv[1], near);
 		return EX_USAGE;
 	}

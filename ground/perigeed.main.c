@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * perigeed: the supervisor. Composes the queue, the workflows, the launcher, the broker and the ground link on one
- * loop, and holds nothing of its own but the wiring.
+ * perigeed: the supervisor. Composes the queue, the workflows, the launcher, the broker and the ground link
+ * on one loop, and holds nothing of its own but the wiring.
  *
- * Crash-only: whatever cannot go on (a helper died, a commit failed) ends the process, and the keeper, a small
- * parent that still has the privileges, starts it again. Start-up is the one path of recovery.
+ * Crash-only: whatever cannot go on (a helper died, a commit failed) ends the process, and the keeper, a
+ * small parent that still has the privileges, starts it again. Start-up is the one path of recovery.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -222,7 +222,8 @@ static void on_run_ended(void *user, int64_t run)
 
 /* ---- the launcher, as pipelines sees it ---- */
 
-static int find_image(struct perigeed *d, const char *name, struct image **ret_image, char *ret_reason, size_t cap)
+static int find_image(
+	struct perigeed *d, const char *name, struct image **ret_image, char *ret_reason, size_t cap)
 {
 	char layout[PATH_MAX], store[PATH_MAX];
 
@@ -299,8 +300,11 @@ static int start_stage(void *user, const struct stage_launch *l)
 		.log_bytes_max = l->log_bytes_max,
 		.argv = argv,
 		.env = env,
-		.limits = {.memory_bytes = l->memory_bytes, .file_bytes = l->output_bytes_max, .wall_ns = l->time_ns,
-			.cpus_milli = l->cpus_milli, .pids = l->pids},
+		.limits = {.memory_bytes = l->memory_bytes,
+			.file_bytes = l->output_bytes_max,
+			.wall_ns = l->time_ns,
+			.cpus_milli = l->cpus_milli,
+			.pids = l->pids},
 	};
 	return launcher_start(d->launcher, &request);
 }
@@ -402,8 +406,13 @@ static int put_frame(struct buffer *b)
 			if (d->subs[k].sub == b->frame.subs[i])
 				payloads[n++] = d->subs[k].payload;
 	payloads[n] = NULL;
-	struct frame_event e = {.device = b->frame.device, .frame_id = b->frame.frame_id, .digest = b->frame.digest,
-		.bytes = b->frame.bytes, .time = b->frame.time, .attrs = attrs, .payloads = payloads};
+	struct frame_event e = {.device = b->frame.device,
+		.frame_id = b->frame.frame_id,
+		.digest = b->frame.digest,
+		.bytes = b->frame.bytes,
+		.time = b->frame.time,
+		.attrs = attrs,
+		.payloads = payloads};
 	return pipelines_frame(d->pipelines, &e);
 }
 
@@ -531,7 +540,8 @@ static cJSON *provenance_for_ground(void *user, int64_t run)
 
 /* ---- status ---- */
 
-static void add_counts(cJSON *j, const char *key, const int64_t *counts, size_t n, const char *(*name)(size_t i))
+static void add_counts(
+	cJSON *j, const char *key, const int64_t *counts, size_t n, const char *(*name)(size_t i))
 {
 	cJSON *o = cJSON_AddObjectToObject(j, key);
 
@@ -614,9 +624,12 @@ static int find_helper(const char *folder, const char *name, char *ret_path)
 	return r;
 }
 
-static const struct launcher_callbacks launcher_callbacks = {.on_end = on_stage_end, .on_gone = on_launcher_gone};
-static const struct broker_callbacks broker_callbacks = {
-	.on_subscribed = on_subscribed, .on_frame = on_frame, .on_device = on_device, .on_gone = on_broker_gone};
+static const struct launcher_callbacks launcher_callbacks = {
+	.on_end = on_stage_end, .on_gone = on_launcher_gone};
+static const struct broker_callbacks broker_callbacks = {.on_subscribed = on_subscribed,
+	.on_frame = on_frame,
+	.on_device = on_device,
+	.on_gone = on_broker_gone};
 
 /* What needs privileges: the two helpers, the private key, the state folder, the owner of the process. */
 static int start_privileged(struct perigeed *d)
@@ -646,8 +659,10 @@ static int start_privileged(struct perigeed *d)
 		r = -errno;
 	if (r < 0)
 		return r;
-	/* The folder stays with the user that it was made for; a later start as another user is told so by SQLite. */
-	return confine_user(user && getuid() == 0 ? user->pw_uid : getuid(), user && getuid() == 0 ? user->pw_gid : getgid());
+	/* The folder stays with the user that it was made for; a later start as another user is told so by
+	 * SQLite. */
+	return confine_user(user && getuid() == 0 ? user->pw_uid : getuid(),
+		user && getuid() == 0 ? user->pw_gid : getgid());
 }
 
 static int open_store(struct perigeed *d)
@@ -689,7 +704,8 @@ static int start_downlink(struct perigeed *d)
 static int load_workflows(struct perigeed *d)
 {
 	const struct mission *m = d->mission;
-	struct workflow_limits limits = {.cpus_milli = m->budget.cpus_milli, .memory_bytes = m->budget.memory_bytes};
+	struct workflow_limits limits = {
+		.cpus_milli = m->budget.cpus_milli, .memory_bytes = m->budget.memory_bytes};
 	int worst = 0;
 
 	for (size_t i = 0; i < m->n_workflows; i++) {
@@ -757,20 +773,22 @@ static int start_run(struct perigeed *d)
 static int confine(struct perigeed *d)
 {
 	/* What one event loop with SQLite, worker threads and UDP has a reason to call. */
-	static const char *const calls[] = {"read", "write", "readv", "writev", "pread64", "pwrite64", "preadv", "pwritev",
-		"open", "openat", "close", "close_range", "lseek", "stat", "fstat", "lstat", "newfstatat", "statx", "access",
-		"faccessat", "faccessat2", "readlink", "readlinkat", "fcntl", "flock", "fsync", "fdatasync", "ftruncate",
-		"truncate", "fallocate", "rename", "renameat", "renameat2", "link", "linkat", "unlink", "unlinkat", "mkdir",
-		"mkdirat", "rmdir", "chmod", "fchmod", "fchmodat", "utimensat", "getdents64", "dup", "dup2", "dup3",
-		"pipe2", "eventfd2", "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "poll", "ppoll", "mmap",
-		"munmap", "mremap", "mprotect", "madvise", "brk", "futex", "clone", "clone3", "set_robust_list", "rseq",
-		"sched_yield", "sched_getaffinity", "prctl", "getrandom", "clock_gettime", "clock_nanosleep", "nanosleep",
-		"gettimeofday", "time", "socket", "socketpair", "bind", "listen", "accept4", "connect", "getsockname",
-		"getsockopt", "setsockopt", "sendto", "sendmsg", "sendmmsg", "recvfrom", "recvmsg", "recvmmsg", "shutdown",
-		"ioctl", "getpid", "gettid", "getppid", "getuid", "geteuid", "getgid", "getegid", "kill", "tgkill", "wait4",
-		"waitid", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "restart_syscall", "exit",
-		"exit_group", "sysinfo", "uname", "getrusage", "fchown", "umask", "fadvise64", "copy_file_range",
-		"pselect6", "membarrier"};
+	static const char *const calls[] = {"read", "write", "readv", "writev", "pread64", "pwrite64",
+		"preadv", "pwritev", "open", "openat", "close", "close_range", "lseek", "stat", "fstat",
+		"lstat", "newfstatat", "statx", "access", "faccessat", "faccessat2", "readlink", "readlinkat",
+		"fcntl", "flock", "fsync", "fdatasync", "ftruncate", "truncate", "fallocate", "rename",
+		"renameat", "renameat2", "link", "linkat", "unlink", "unlinkat", "mkdir", "mkdirat", "rmdir",
+		"chmod", "fchmod", "fchmodat", "utimensat", "getdents64", "dup", "dup2", "dup3", "pipe2",
+		"eventfd2", "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "poll", "ppoll",
+		"mmap", "munmap", "mremap", "mprotect", "madvise", "brk", "futex", "clone", "clone3",
+		"set_robust_list", "rseq", "sched_yield", "sched_getaffinity", "prctl", "getrandom",
+		"clock_gettime", "clock_nanosleep", "nanosleep", "gettimeofday", "time", "socket",
+		"socketpair", "bind", "listen", "accept4", "connect", "getsockname", "getsockopt",
+		"setsockopt", "sendto", "sendmsg", "sendmmsg", "recvfrom", "recvmsg", "recvmmsg", "shutdown",
+		"ioctl", "getpid", "gettid", "getppid", "getuid", "geteuid", "getgid", "getegid", "kill",
+		"tgkill", "wait4", "waitid", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack",
+		"restart_syscall", "exit", "exit_group", "sysinfo", "uname", "getrusage", "fchown", "umask",
+		"fadvise64", "copy_file_range", "pselect6", "membarrier"};
 	const struct confine_path paths[] = {
 		{.path = d->state, .write = true},
 		{.path = d->mission->images},
@@ -782,7 +800,8 @@ static int confine(struct perigeed *d)
 	int r = confine_paths(paths, ARRAY_LEN(paths));
 
 	if (r == 0)
-		log_warning("this kernel has no Landlock: the supervisor is confined by its user and by seccomp alone");
+		log_warning("this kernel has no Landlock: the supervisor is confined by its user and by "
+			    "seccomp alone");
 	return r < 0 ? r : confine_syscalls(calls, ARRAY_LEN(calls));
 }
 
@@ -814,8 +833,9 @@ static int start_loop_handles(struct perigeed *d)
 static int start_parts(struct perigeed *d)
 {
 	const struct mission *m = d->mission;
-	struct scheduler_budget budget = {
-		.cpus_milli = m->budget.cpus_milli, .memory_bytes = m->budget.memory_bytes, .tasks = m->budget.tasks};
+	struct scheduler_budget budget = {.cpus_milli = m->budget.cpus_milli,
+		.memory_bytes = m->budget.memory_bytes,
+		.tasks = m->budget.tasks};
 	struct pipelines_options po = {
 		.loop = &d->loop,
 		.state_dir = d->state,
@@ -831,6 +851,8 @@ static int start_parts(struct perigeed *d)
 
 	if (r == 0)
 		r = scheduler_create(d->store, &budget, &d->scheduler);
+	if (r == 0 && scheduler_interrupted(d->scheduler))
+		log_info("%zu interrupted tasks will run again", scheduler_interrupted(d->scheduler));
 	if (r == 0)
 		r = store_turn_end(d->store); /* tables are made outside a turn */
 	if (r == 0 && m->downlink.on)
@@ -904,7 +926,8 @@ static int choose_state(struct perigeed *d)
 	const char *state = d->o->state ? d->o->state : d->mission->state;
 
 	if (!state) {
-		log_error("%s names no state folder: add `state: DIR`, or start with --state DIR", d->mission->path);
+		log_error("%s names no state folder: add `state: DIR`, or start with --state DIR",
+			d->mission->path);
 		return -EINVAL;
 	}
 	int r = dir_make(state, 0755);
@@ -990,7 +1013,8 @@ static int supervise(const struct options *o)
 
 static bool worth_another(int wait_status)
 {
-	return WIFSIGNALED(wait_status) || (WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == EX_SOFTWARE);
+	return WIFSIGNALED(wait_status) ||
+	       (WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == EX_SOFTWARE);
 }
 
 static int keep(const struct options *o)
@@ -1031,8 +1055,8 @@ static int keep(const struct options *o)
 		if (clock_mono().ns - started.ns > 10 * NS_PER_S)
 			delay_ms = RESPAWN_MIN_MS;
 		log_error("the supervisor ended (%s %d); starting it again in %lld ms",
-			WIFSIGNALED(status) ? "signal" : "status", WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status),
-			(long long)delay_ms);
+			WIFSIGNALED(status) ? "signal" : "status",
+			WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), (long long)delay_ms);
 		struct timespec wait = {.tv_sec = delay_ms / 1000, .tv_nsec = delay_ms % 1000 * NS_PER_MS};
 		signal = sigtimedwait(&waited, NULL, &wait);
 		if (signal == SIGTERM || signal == SIGINT)
@@ -1047,21 +1071,28 @@ static void help(FILE *to)
 {
 	fputs("Usage: perigeed --mission FILE [--state DIR]\n"
 	      "\n"
-	      "Supervises the payload work that the mission file describes: takes frames from the broker, runs the\n"
-	      "workflows, and sends what they made to the ground. Starts perigee-launcher and perigee-broker, which\n"
+	      "Supervises the payload work that the mission file describes: takes frames from the broker, "
+	      "runs the\n"
+	      "workflows, and sends what they made to the ground. Starts perigee-launcher and "
+	      "perigee-broker, which\n"
 	      "keep the privileges that it gives up. Needs root to start.\n"
 	      "\n"
 	      "  --mission FILE      the mission file (YAML)\n"
-	      "  --state DIR         where the database, the artifacts and the logs are; before `state:` in the file\n"
-	      "  --no-keeper         do not start again after a crash: end, for a service manager to do that\n"
-	      "  --run NAME          run the first workflow of the mission once, with the --input files, and end\n"
+	      "  --state DIR         where the database, the artifacts and the logs are; before `state:` in "
+	      "the file\n"
+	      "  --no-keeper         do not start again after a crash: end, for a service manager to do "
+	      "that\n"
+	      "  --run NAME          run the first workflow of the mission once, with the --input files, and "
+	      "end\n"
 	      "  --input NAME=FILE   an input of that run; may be given several times\n"
 	      "  --events            print what happens, one JSON object a line, on standard output\n"
 	      "  --verbose, --quiet  log more, or errors only, on standard error\n"
 	      "  --help, --version\n"
 	      "\n"
-	      "Look at it with `perigee status`, `perigee runs`, `perigee show RUN`, `perigee logs RUN [STAGE]`.\n"
-	      "Exit status: 0 ended on request or the run is over, 64 usage, 65 a file has mistakes, 70 broke off,\n"
+	      "Look at it with `perigee status`, `perigee runs`, `perigee show RUN`, `perigee logs RUN "
+	      "[STAGE]`.\n"
+	      "Exit status: 0 ended on request or the run is over, 64 usage, 65 a file has mistakes, 70 "
+	      "broke off,\n"
 	      "75 another perigeed has the state folder, 78 the mission cannot be started on this machine.\n",
 		to);
 }
@@ -1088,13 +1119,30 @@ static int add_input(struct options *o, char *arg)
 
 int main(int argc, char **argv)
 {
-	enum { OPT_MISSION = 1, OPT_STATE, OPT_NO_KEEPER, OPT_RUN, OPT_INPUT, OPT_EVENTS, OPT_VERBOSE, OPT_QUIET, OPT_HELP, OPT_VERSION };
+	enum {
+		OPT_MISSION = 1,
+		OPT_STATE,
+		OPT_NO_KEEPER,
+		OPT_RUN,
+		OPT_INPUT,
+		OPT_EVENTS,
+		OPT_VERBOSE,
+		OPT_QUIET,
+		OPT_HELP,
+		OPT_VERSION
+	};
 	static const struct option longs[] = {
-		{"mission", required_argument, NULL, OPT_MISSION}, {"state", required_argument, NULL, OPT_STATE},
-		{"no-keeper", no_argument, NULL, OPT_NO_KEEPER}, {"run", required_argument, NULL, OPT_RUN},
-		{"input", required_argument, NULL, OPT_INPUT}, {"events", no_argument, NULL, OPT_EVENTS},
-		{"verbose", no_argument, NULL, OPT_VERBOSE}, {"quiet", no_argument, NULL, OPT_QUIET}, {"help", no_argument, NULL, OPT_HELP},
-		{"version", no_argument, NULL, OPT_VERSION}, {0},
+		{"mission", required_argument, NULL, OPT_MISSION},
+		{"state", required_argument, NULL, OPT_STATE},
+		{"no-keeper", no_argument, NULL, OPT_NO_KEEPER},
+		{"run", required_argument, NULL, OPT_RUN},
+		{"input", required_argument, NULL, OPT_INPUT},
+		{"events", no_argument, NULL, OPT_EVENTS},
+		{"verbose", no_argument, NULL, OPT_VERBOSE},
+		{"quiet", no_argument, NULL, OPT_QUIET},
+		{"help", no_argument, NULL, OPT_HELP},
+		{"version", no_argument, NULL, OPT_VERSION},
+		{0},
 	};
 	struct options o = {.keeper = true};
 	enum log_level shown = LOG_LEVEL_INFO;

@@ -10,18 +10,32 @@
 #define DEPTH_MAX 32
 
 enum op {
-	OP_OR, OP_AND, OP_NOT,
-	OP_EQ, OP_NE, OP_LT, OP_LE, OP_GT, OP_GE,
-	OP_ADD, OP_SUB, OP_MUL, OP_DIV, OP_NEG,
-	OP_NUMBER, OP_TEXT, OP_BOOL, OP_REF,
+	OP_OR,
+	OP_AND,
+	OP_NOT,
+	OP_EQ,
+	OP_NE,
+	OP_LT,
+	OP_LE,
+	OP_GT,
+	OP_GE,
+	OP_ADD,
+	OP_SUB,
+	OP_MUL,
+	OP_DIV,
+	OP_NEG,
+	OP_NUMBER,
+	OP_TEXT,
+	OP_BOOL,
+	OP_REF,
 };
 
 struct node {
 	enum op op;
 	short a, b; /* operands, -1 none */
 	double number;
-	const char *text;       /* OP_TEXT, and OP_REF's whole spelling: in expr.words */
-	const char *members;    /* OP_REF: what follows STAGE.OUTPUT, "" or ".x[0].y" */
+	const char *text;    /* OP_TEXT, and OP_REF's whole spelling: in expr.words */
+	const char *members; /* OP_REF: what follows STAGE.OUTPUT, "" or ".x[0].y" */
 	size_t stage, output;
 };
 
@@ -35,7 +49,7 @@ struct expr {
 struct parser {
 	struct expr *e;
 	const char *text, *at;
-	const char *token;   /* where the current token starts */
+	const char *token; /* where the current token starts */
 	size_t token_len;
 	enum { T_END, T_NUMBER, T_TEXT, T_WORD, T_OP, T_BAD } kind;
 	int depth;
@@ -94,7 +108,8 @@ static size_t word_length(const char *s)
 
 static void next(struct parser *p)
 {
-	static const char *const ops[] = {"==", "!=", "<=", ">=", "&&", "||", "<", ">", "+", "-", "*", "/", "(", ")", "!"};
+	static const char *const ops[] = {
+		"==", "!=", "<=", ">=", "&&", "||", "<", ">", "+", "-", "*", "/", "(", ")", "!"};
 
 	while (isspace((unsigned char)*p->at))
 		p->at++;
@@ -302,7 +317,8 @@ int expr_parse(const char *text, expr_resolve_fn resolve, void *user, struct exp
 	next(&p);
 	p.e->root = parse_or(&p);
 	if (p.e->root >= 0 && p.kind != T_END)
-		fail(&p, p.token, "expected an operator or the end, found \"%.*s\"", (int)p.token_len, p.token);
+		fail(&p, p.token, "expected an operator or the end, found \"%.*s\"", (int)p.token_len,
+			p.token);
 	if (ret_reason[0]) {
 		*ret_offset = p.offset;
 		expr_destroy(p.e);
@@ -376,7 +392,9 @@ static void note(struct evaluation *ev, const struct node *n, const struct value
 		snprintf(ev->seen + len, left, "%s%s is \"%s\"", comma, n->text, v->text);
 	else
 		snprintf(ev->seen + len, left, "%s%s is %s", comma, n->text,
-			v->type == V_NULL ? "null" : v->number ? "true" : "false");
+			v->type == V_NULL ? "null"
+			: v->number       ? "true"
+					  : "false");
 }
 
 static struct value read_reference(struct evaluation *ev, const struct node *n)
@@ -398,7 +416,8 @@ static struct value read_reference(struct evaluation *ev, const struct node *n)
 			inner = cJSON_IsObject(j) ? cJSON_GetObjectItemCaseSensitive(j, member) : NULL;
 		}
 		if (!inner)
-			return mistake(ev, "%.*s: there is no such member", (int)(m + len - n->text), n->text);
+			return mistake(
+				ev, "%.*s: there is no such member", (int)(m + len - n->text), n->text);
 		j = inner;
 		m += len;
 	}
@@ -457,7 +476,8 @@ static struct value evaluate_arithmetic(struct evaluation *ev, enum op op, struc
 	case OP_MUL:
 		return number(a.number * b.number);
 	default:
-		return b.number == 0 ? mistake(ev, "division by zero (%s)", ev->seen) : number(a.number / b.number);
+		return b.number == 0 ? mistake(ev, "division by zero (%s)", ev->seen)
+				     : number(a.number / b.number);
 	}
 }
 

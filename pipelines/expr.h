@@ -4,8 +4,8 @@
  *
  *   or and not   == != < <= > >=   + - * /   ( )   1.5  'text'  true false   STAGE.OUTPUT.member[0].member
  *
- * A dash inside a word belongs to the word (cloud-2.report.x); a minus has spaces around it. Values are numbers,
- * texts, booleans or null; a comparison between different types is a mistake, not false.
+ * A dash inside a word belongs to the word (cloud-2.report.x); a minus has spaces around it. Values are
+ * numbers, texts, booleans or null; a comparison between different types is a mistake, not false.
  */
 #ifndef PIPELINES_EXPR_H
 #define PIPELINES_EXPR_H
@@ -36,8 +36,8 @@ void expr_each_stage(const struct expr *e, void (*fn)(void *user, size_t stage, 
 /* The JSON value of an output of a finished stage; borrowed; NULL when it has none. */
 typedef const cJSON *(*expr_value_fn)(void *user, size_t stage, size_t output);
 
-/* 1 true, 0 false, ERR_FORMAT with the reason when it has no truth value. ret_reason then, or on success, says
- * in words what the values were ("cloud.report.cloud_fraction is 0.93"). */
+/* 1 true, 0 false, ERR_FORMAT with the reason when it has no truth value. ret_reason then, or on success,
+ * says in words what the values were ("cloud.report.cloud_fraction is 0.93"). */
 WARN_UNUSED int expr_truth(
 	const struct expr *e, expr_value_fn value, void *user, char ret_reason[EXPR_REASON_BYTES]);
 

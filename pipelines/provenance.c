@@ -46,12 +46,13 @@ static cJSON *run_json(sqlite3_stmt *q)
 {
 	cJSON *j = cJSON_CreateObject();
 
-	if (j && add_number(j, "run", (double)sqlite3_column_int64(q, 0)) && add_text(j, "workflow", text(q, 1)) &&
-		add_text(j, "workflow_digest", text(q, 2)) && add_text(j, "payload", text(q, 3)) &&
+	if (j && add_number(j, "run", (double)sqlite3_column_int64(q, 0)) &&
+		add_text(j, "workflow", text(q, 1)) && add_text(j, "workflow_digest", text(q, 2)) &&
+		add_text(j, "payload", text(q, 3)) &&
 		add_number(j, "priority", (double)sqlite3_column_int64(q, 4)) &&
-		add_text(j, "state", run_state_name(sqlite3_column_int64(q, 5))) && add_text(j, "reason", text(q, 6)) &&
-		add_time(j, "created", q, 7) && add_time(j, "ended", q, 8) &&
-		add_owned(j, "event", cJSON_Parse(text(q, 9))))
+		add_text(j, "state", run_state_name(sqlite3_column_int64(q, 5))) &&
+		add_text(j, "reason", text(q, 6)) && add_time(j, "created", q, 7) &&
+		add_time(j, "ended", q, 8) && add_owned(j, "event", cJSON_Parse(text(q, 9))))
 		return j;
 	cJSON_Delete(j);
 	return NULL;
@@ -60,8 +61,8 @@ static cJSON *run_json(sqlite3_stmt *q)
 cJSON *runs_list(struct store *store, size_t limit)
 {
 	cJSON *list = cJSON_CreateArray();
-	sqlite3_stmt *q = store_query(store, "SELECT " RUN_COLUMNS " FROM run ORDER BY id DESC LIMIT ?", "i",
-		(int64_t)limit);
+	sqlite3_stmt *q = store_query(
+		store, "SELECT " RUN_COLUMNS " FROM run ORDER BY id DESC LIMIT ?", "i", (int64_t)limit);
 
 	while (list && q && sqlite3_step(q) == SQLITE_ROW) {
 		cJSON *run = run_json(q);
@@ -80,12 +81,14 @@ static cJSON *outputs_json(struct store *store, int64_t run, const char *stage)
 {
 	cJSON *j = cJSON_CreateObject();
 	sqlite3_stmt *q = store_query(store,
-		"SELECT name, digest, bytes FROM run_output WHERE run = ? AND stage = ? ORDER BY name", "it", run, stage);
+		"SELECT name, digest, bytes FROM run_output WHERE run = ? AND stage = ? ORDER BY name", "it",
+		run, stage);
 
 	while (j && q && sqlite3_step(q) == SQLITE_ROW) {
 		cJSON *o = cJSON_CreateObject();
 		if (!o || !add_text(o, "digest", text(q, 1)) ||
-			!add_number(o, "bytes", (double)sqlite3_column_int64(q, 2)) || !add_owned(j, text(q, 0), o)) {
+			!add_number(o, "bytes", (double)sqlite3_column_int64(q, 2)) ||
+			!add_owned(j, text(q, 0), o)) {
 			cJSON_Delete(j);
 			j = NULL;
 		}
@@ -108,11 +111,13 @@ static cJSON *inputs_json(struct store *store, const struct workflow *w, int64_t
 		sqlite3_stmt *q;
 
 		if (in->from == WF_FROM_TRIGGER)
-			q = store_query(store, "SELECT digest FROM run_input WHERE run = ? AND name = ?", "it", run,
-				in->trigger_name);
+			q = store_query(store, "SELECT digest FROM run_input WHERE run = ? AND name = ?",
+				"it", run, in->trigger_name);
 		else
-			q = store_query(store, "SELECT digest FROM run_output WHERE run = ? AND stage = ? AND name = ?", "itt",
-				run, w->stages[in->stage].name, w->stages[in->stage].outputs[in->output].name);
+			q = store_query(store,
+				"SELECT digest FROM run_output WHERE run = ? AND stage = ? AND name = ?",
+				"itt", run, w->stages[in->stage].name,
+				w->stages[in->stage].outputs[in->output].name);
 		if (q && sqlite3_step(q) == SQLITE_ROW)
 			add_text(j, in->name, text(q, 0));
 		if (q)
@@ -127,7 +132,8 @@ static cJSON *stage_json(struct store *store, const struct workflow *w, int64_t 
 	int64_t state = sqlite3_column_int64(q, 1);
 	bool ok = j && add_text(j, "stage", text(q, 0)) && add_text(j, "state", stage_state_name(state)) &&
 		  add_text(j, "reason", text(q, 2)) && add_text(j, "image", text(q, 3)) &&
-		  add_text(j, "image_digest", text(q, 4)) && add_number(j, "attempts", (double)sqlite3_column_int64(q, 5)) &&
+		  add_text(j, "image_digest", text(q, 4)) &&
+		  add_number(j, "attempts", (double)sqlite3_column_int64(q, 5)) &&
 		  add_time(j, "started", q, 6) && add_time(j, "ended", q, 7);
 
 	if (ok && sqlite3_column_type(q, 8) == SQLITE_INTEGER)
@@ -147,7 +153,8 @@ static cJSON *stages_json(struct store *store, const struct workflow *w, int64_t
 {
 	cJSON *list = cJSON_CreateArray();
 	sqlite3_stmt *q = store_query(store,
-		"SELECT stage, state, reason, image, image_digest, attempts, started_ns, ended_ns, wall_ns, cpu_ns,"
+		"SELECT stage, state, reason, image, image_digest, attempts, started_ns, ended_ns, wall_ns, "
+		"cpu_ns,"
 		" memory_peak_bytes FROM run_stage WHERE run = ? ORDER BY position",
 		"i", run);
 
@@ -175,7 +182,8 @@ static struct workflow *kept_workflow(struct store *store, int64_t run)
 		"i", run);
 
 	if (q && sqlite3_step(q) == SQLITE_ROW && complaints_init(&c, "workflow") == 0) {
-		if (workflow_parse(sqlite3_column_blob(q, 0), (size_t)sqlite3_column_bytes(q, 0), &no_limits, &c, &w) < 0)
+		if (workflow_parse(sqlite3_column_blob(q, 0), (size_t)sqlite3_column_bytes(q, 0), &no_limits,
+			    &c, &w) < 0)
 			w = NULL; /* an older form of the file: its inputs are not named */
 		complaints_finish(&c);
 	}
@@ -202,17 +210,18 @@ cJSON *run_provenance(struct store *store, int64_t run)
 	return NULL;
 }
 
-int run_log_path(
-	struct store *store, const char *state_dir, int64_t run, const char *stage, char *ret_path, size_t cap)
+int run_log_path(struct store *store, const char *state_dir, int64_t run, const char *stage, char *ret_path,
+	size_t cap)
 {
-	sqlite3_stmt *q = store_query(
-		store, "SELECT attempts FROM run_stage WHERE run = ? AND stage = ? AND attempts > 0", "it", run, stage);
+	sqlite3_stmt *q = store_query(store,
+		"SELECT attempts FROM run_stage WHERE run = ? AND stage = ? AND attempts > 0", "it", run,
+		stage);
 	int64_t attempt = q && sqlite3_step(q) == SQLITE_ROW ? sqlite3_column_int64(q, 0) : 0;
 
 	if (q)
 		sqlite3_reset(q);
 	if (!attempt)
 		return ERR_UNKNOWN;
-	return path_format(
-		ret_path, cap, "%s/logs/%lld/%s.%lld.log", state_dir, (long long)run, stage, (long long)attempt);
+	return path_format(ret_path, cap, "%s/logs/%lld/%s.%lld.log", state_dir, (long long)run, stage,
+		(long long)attempt);
 }

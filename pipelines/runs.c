@@ -22,7 +22,8 @@ static const char *const schema[] = {
 	" run INTEGER NOT NULL, name TEXT NOT NULL, digest TEXT NOT NULL, bytes INTEGER NOT NULL,"
 	" PRIMARY KEY(run, name)) WITHOUT ROWID;"
 	"CREATE TABLE run_stage("
-	" run INTEGER NOT NULL, stage TEXT NOT NULL, position INTEGER NOT NULL, state INTEGER NOT NULL DEFAULT 0,"
+	" run INTEGER NOT NULL, stage TEXT NOT NULL, position INTEGER NOT NULL, state INTEGER NOT NULL "
+	"DEFAULT 0,"
 	" reason TEXT, image TEXT NOT NULL, image_digest TEXT, attempts INTEGER NOT NULL DEFAULT 0,"
 	" started_ns INTEGER, ended_ns INTEGER, wall_ns INTEGER, cpu_ns INTEGER, memory_peak_bytes INTEGER,"
 	" PRIMARY KEY(run, stage)) WITHOUT ROWID;"
@@ -73,7 +74,8 @@ static int remember_workflow(struct pipelines *p, struct workflow *w, size_t at)
 }
 
 /* The text was good when its run began; a later version of the program may see it otherwise. */
-static int parse_kept(struct pipelines *p, const char *name, const void *text, size_t len, struct workflow **ret)
+static int parse_kept(
+	struct pipelines *p, const char *name, const void *text, size_t len, struct workflow **ret)
 {
 	static const struct workflow_limits no_limits;
 	struct complaints c;
@@ -120,7 +122,7 @@ struct advance {
 	struct pipelines *p;
 	struct workflow *w;
 	int64_t run;
-	unsigned char *state;  /* by stage, enum stage_state */
+	unsigned char *state; /* by stage, enum stage_state */
 	struct utc_time age_from;
 	cJSON **json; /* parsed outputs, WF_OUTPUTS_MAX a stage, when asked for */
 };
@@ -152,7 +154,8 @@ static int set_stage(struct advance *a, size_t stage, enum stage_state state, co
 		return r;
 	a->state[stage] = state;
 	if (a->p->o.on_stage)
-		a->p->o.on_stage(a->p->o.user, a->run, a->w->stages[stage].name, stage_state_name(state), reason);
+		a->p->o.on_stage(
+			a->p->o.user, a->run, a->w->stages[stage].name, stage_state_name(state), reason);
 	return 0;
 }
 
@@ -163,8 +166,9 @@ static const cJSON *value_of_output(void *user, size_t stage, size_t output)
 
 	if (*slot)
 		return *slot;
-	sqlite3_stmt *q = store_query(a->p->o.store, "SELECT json FROM run_output WHERE run = ? AND stage = ? AND name = ?",
-		"itt", a->run, a->w->stages[stage].name, a->w->stages[stage].outputs[output].name);
+	sqlite3_stmt *q = store_query(a->p->o.store,
+		"SELECT json FROM run_output WHERE run = ? AND stage = ? AND name = ?", "itt", a->run,
+		a->w->stages[stage].name, a->w->stages[stage].outputs[output].name);
 	if (q && sqlite3_step(q) == SQLITE_ROW && sqlite3_column_text(q, 0))
 		*slot = cJSON_Parse((const char *)sqlite3_column_text(q, 0));
 	if (q)
@@ -230,14 +234,18 @@ static int put_products(struct advance *a)
 		const struct wf_product *wp = &a->w->products[i];
 		const struct wf_stage *s = &a->w->stages[wp->stage];
 		const struct wf_output *o = &s->outputs[wp->output];
-		struct run_product p = {.run = a->run, .workflow = a->w->name, .stage = s->name, .name = o->name,
-			.type = o->type == WF_JSON ? "json" : "file", .priority = wp->priority};
+		struct run_product p = {.run = a->run,
+			.workflow = a->w->name,
+			.stage = s->name,
+			.name = o->name,
+			.type = o->type == WF_JSON ? "json" : "file",
+			.priority = wp->priority};
 
 		if (a->state[wp->stage] != STAGE_DONE)
 			continue;
 		sqlite3_stmt *q = store_query(a->p->o.store,
-			"SELECT digest, bytes FROM run_output WHERE run = ? AND stage = ? AND name = ?", "itt", a->run,
-			s->name, o->name);
+			"SELECT digest, bytes FROM run_output WHERE run = ? AND stage = ? AND name = ?",
+			"itt", a->run, s->name, o->name);
 		if (!q || sqlite3_step(q) != SQLITE_ROW ||
 			digest_parse((const char *)sqlite3_column_text(q, 0), &p.digest) < 0)
 			return ERR_STORE;
@@ -259,8 +267,10 @@ static int end_run(struct advance *a)
 			snprintf(reason, sizeof(reason), "stage %s failed", a->w->stages[i].name);
 	int r = store_change(a->p->o.store);
 	if (r == 0)
-		r = store_exec(a->p->o.store, "UPDATE run SET state = ?, reason = ?, ended_ns = ? WHERE id = ?", "itii",
-			(int64_t)(*reason ? RUN_FAILED : RUN_DONE), *reason ? reason : NULL, clock_utc().ns, a->run);
+		r = store_exec(a->p->o.store,
+			"UPDATE run SET state = ?, reason = ?, ended_ns = ? WHERE id = ?", "itii",
+			(int64_t)(*reason ? RUN_FAILED : RUN_DONE), *reason ? reason : NULL, clock_utc().ns,
+			a->run);
 	if (r == 0)
 		r = put_products(a);
 	if (r < 0)
@@ -320,8 +330,8 @@ int run_advance(struct pipelines *p, int64_t run)
 
 /* ---- making runs ---- */
 
-static int make_run(struct pipelines *p, const struct workflow *w, struct utc_time age_from, const cJSON *event,
-	const struct run_input *inputs, size_t n_inputs, int64_t *ret_run)
+static int make_run(struct pipelines *p, const struct workflow *w, struct utc_time age_from,
+	const cJSON *event, const struct run_input *inputs, size_t n_inputs, int64_t *ret_run)
 {
 	struct store *s = p->o.store;
 	char digest[DIGEST_TEXT_BYTES], in_digest[DIGEST_TEXT_BYTES];
@@ -332,24 +342,25 @@ static int make_run(struct pipelines *p, const struct workflow *w, struct utc_ti
 	digest_format(&w->digest, digest);
 	int r = store_change(s);
 	if (r == 0)
-		r = store_exec(s, "INSERT OR IGNORE INTO workflow_text(digest, name, text) VALUES(?, ?, ?)", "ttb", digest,
-			w->name, (const void *)w->text, (int)w->text_len);
+		r = store_exec(s, "INSERT OR IGNORE INTO workflow_text(digest, name, text) VALUES(?, ?, ?)",
+			"ttb", digest, w->name, (const void *)w->text, (int)w->text_len);
 	if (r == 0)
 		r = store_exec(s,
 			"INSERT INTO run(workflow, digest, payload, priority, created_ns, age_from_ns, event)"
 			" VALUES(?, ?, ?, ?, ?, ?, ?)",
-			"tttiiit", w->name, digest, w->payload, (int64_t)w->priority, clock_utc().ns, age_from.ns, event_text);
+			"tttiiit", w->name, digest, w->payload, (int64_t)w->priority, clock_utc().ns,
+			age_from.ns, event_text);
 	if (r < 0)
 		return r;
 	int64_t run = sqlite3_last_insert_rowid(store_db(s));
 	for (size_t i = 0; r == 0 && i < n_inputs; i++) {
 		digest_format(&inputs[i].digest, in_digest);
-		r = store_exec(s, "INSERT INTO run_input(run, name, digest, bytes) VALUES(?, ?, ?, ?)", "itti", run,
-			inputs[i].name, in_digest, (int64_t)inputs[i].bytes);
+		r = store_exec(s, "INSERT INTO run_input(run, name, digest, bytes) VALUES(?, ?, ?, ?)",
+			"itti", run, inputs[i].name, in_digest, (int64_t)inputs[i].bytes);
 	}
 	for (size_t i = 0; r == 0 && i < w->n_stages; i++)
-		r = store_exec(s, "INSERT INTO run_stage(run, stage, position, image) VALUES(?, ?, ?, ?)", "itit", run,
-			w->stages[i].name, (int64_t)i, w->stages[i].image);
+		r = store_exec(s, "INSERT INTO run_stage(run, stage, position, image) VALUES(?, ?, ?, ?)",
+			"itit", run, w->stages[i].name, (int64_t)i, w->stages[i].image);
 	if (r == 0)
 		r = run_advance(p, run);
 	if (r == 0)
@@ -365,7 +376,8 @@ static cJSON *frame_json(const struct frame_event *e)
 	digest_format(&e->digest, digest);
 	utc_format(e->time, time);
 	bool ok = j && cJSON_AddStringToObject(j, "event", "image.acquired") &&
-		  cJSON_AddStringToObject(j, "device", e->device) && cJSON_AddStringToObject(j, "frame_id", e->frame_id) &&
+		  cJSON_AddStringToObject(j, "device", e->device) &&
+		  cJSON_AddStringToObject(j, "frame_id", e->frame_id) &&
 		  cJSON_AddStringToObject(j, "time", time) && cJSON_AddStringToObject(j, "digest", digest) &&
 		  cJSON_AddNumberToObject(j, "bytes", (double)e->bytes);
 	cJSON *attrs = ok && e->attrs ? cJSON_Duplicate(e->attrs, true) : NULL;
@@ -400,7 +412,8 @@ int pipelines_frame(struct pipelines *p, const struct frame_event *e)
 	digest_format(&e->digest, digest);
 	int r = store_change(p->o.store);
 	if (r == 0)
-		r = store_exec(p->o.store, "INSERT INTO frame(device, frame_id, digest, bytes, time_ns) VALUES(?, ?, ?, ?, ?)",
+		r = store_exec(p->o.store,
+			"INSERT INTO frame(device, frame_id, digest, bytes, time_ns) VALUES(?, ?, ?, ?, ?)",
 			"tttii", e->device, e->frame_id, digest, (int64_t)e->bytes, e->time.ns);
 	if (r == -EEXIST)
 		return 1;
@@ -446,7 +459,8 @@ static void on_task_started(void *user, const struct task *t, struct utc_time at
 
 	/* A failure here is met again, and reported, when the effect starts the stage. */
 	if (runs_workflow(p, t->run, &w) == 0 && workflow_find_stage(w, t->stage, &stage) &&
-		p->o.launcher.resolve(p->o.launcher.user, w->stages[stage].image, &image, why, sizeof(why)) < 0)
+		p->o.launcher.resolve(p->o.launcher.user, w->stages[stage].image, &image, why, sizeof(why)) <
+			0)
 		image.digest[0] = '\0';
 	if (store_exec(p->o.store,
 		    "UPDATE run_stage SET state = 2, started_ns = ?, attempts = ?, image_digest = ?"
@@ -463,7 +477,8 @@ static void on_task_ended(void *user, const struct task *t, enum task_state stat
 	enum stage_state now = state == TASK_DONE ? STAGE_DONE : STAGE_FAILED;
 	const char *reason = end->reason[0] ? end->reason : NULL;
 	int r = store_exec(p->o.store,
-		"UPDATE run_stage SET state = ?, reason = ?, ended_ns = ?, wall_ns = ?, cpu_ns = ?, memory_peak_bytes = ?"
+		"UPDATE run_stage SET state = ?, reason = ?, ended_ns = ?, wall_ns = ?, cpu_ns = ?, "
+		"memory_peak_bytes = ?"
 		" WHERE run = ? AND stage = ?",
 		"itiiiiit", (int64_t)now, reason, clock_utc().ns, end->wall_ns, end->cpu_ns,
 		(int64_t)end->memory_peak_bytes, t->run, t->stage);
@@ -485,14 +500,15 @@ static int resume_open_runs(struct pipelines *p)
 	int rc;
 
 	/* One at a time: advancing changes the table that is read. */
-	while ((q = store_query(p->o.store, "SELECT id FROM run WHERE state = 0 AND id > ? ORDER BY id LIMIT 1", "i", run)) &&
+	while ((q = store_query(p->o.store,
+			"SELECT id FROM run WHERE state = 0 AND id > ? ORDER BY id LIMIT 1", "i", run)) &&
 		(rc = sqlite3_step(q)) == SQLITE_ROW) {
 		run = sqlite3_column_int64(q, 0);
 		sqlite3_reset(q);
 		int r = store_change(p->o.store);
 		if (r == 0) /* what was running is back in the queue */
-			r = store_exec(
-				p->o.store, "UPDATE run_stage SET state = 1 WHERE run = ? AND state = 2", "i", run);
+			r = store_exec(p->o.store,
+				"UPDATE run_stage SET state = 1 WHERE run = ? AND state = 2", "i", run);
 		if (r == 0)
 			r = run_advance(p, run);
 		if (r < 0)
@@ -549,7 +565,8 @@ int pipelines_add(struct pipelines *p, struct workflow *w, struct complaints *c)
 			return ERR_CHECKED;
 		}
 	for (size_t i = 0; i < w->n_stages; i++)
-		if (p->o.launcher.resolve(p->o.launcher.user, w->stages[i].image, &image, why, sizeof(why)) < 0)
+		if (p->o.launcher.resolve(p->o.launcher.user, w->stages[i].image, &image, why, sizeof(why)) <
+			0)
 			y_complain(c, y_get(w->stages[i].node, "image"), "%s", why);
 	if (c->total)
 		return ERR_CHECKED;

@@ -25,8 +25,9 @@ struct active; /* a stage that is being executed: stage-run.c */
 
 struct pipelines {
 	struct pipelines_options o;
-	char *state_dir;            /* owned */
-	struct workflow **workflows; /* owned: those whose triggers are on first, then older texts of open runs */
+	char *state_dir; /* owned */
+	struct workflow *
+		*workflows; /* owned: those whose triggers are on first, then older texts of open runs */
 	size_t n_workflows, n_on;
 	struct active *active; /* list */
 };

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Executing one stage: makes the folders that it will see as /in and /out, has the launcher start it, keeps its log,
- * and turns what it left into artifacts.
+ * Executing one stage: makes the folders that it will see as /in and /out, has the launcher start it, keeps
+ * its log, and turns what it left into artifacts.
  *
- * /in holds hard links to artifacts, /out hard links to empty temporary files of the artifact store: no byte is
- * copied to get in or out, and the stage, which is another user, can create nothing beside what it declared.
+ * /in holds hard links to artifacts, /out hard links to empty temporary files of the artifact store: no byte
+ * is copied to get in or out, and the stage, which is another user, can create nothing beside what it
+ * declared.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -53,11 +54,13 @@ static int link_input(struct active *a, const struct wf_input *in)
 	char from[PATH_MAX], to[PATH_MAX];
 
 	if (in->from == WF_FROM_TRIGGER)
-		q = store_query(p->o.store, "SELECT digest FROM run_input WHERE run = ? AND name = ?", "it", a->task.run,
-			in->trigger_name);
+		q = store_query(p->o.store, "SELECT digest FROM run_input WHERE run = ? AND name = ?", "it",
+			a->task.run, in->trigger_name);
 	else
-		q = store_query(p->o.store, "SELECT digest FROM run_output WHERE run = ? AND stage = ? AND name = ?", "itt",
-			a->task.run, a->w->stages[in->stage].name, a->w->stages[in->stage].outputs[in->output].name);
+		q = store_query(p->o.store,
+			"SELECT digest FROM run_output WHERE run = ? AND stage = ? AND name = ?", "itt",
+			a->task.run, a->w->stages[in->stage].name,
+			a->w->stages[in->stage].outputs[in->output].name);
 	int r = q ? ERR_UNKNOWN : ERR_STORE;
 	if (q && sqlite3_step(q) == SQLITE_ROW)
 		r = digest_parse((const char *)sqlite3_column_text(q, 0), &digest);
@@ -70,8 +73,8 @@ static int link_input(struct active *a, const struct wf_input *in)
 	if (r == 0 && link(from, to) < 0)
 		r = -errno;
 	if (r < 0)
-		log_warning("run %lld, stage %s: input %s: %s", (long long)a->task.run, a->stage->name, in->name,
-			err_text(r));
+		log_warning("run %lld, stage %s: input %s: %s", (long long)a->task.run, a->stage->name,
+			in->name, err_text(r));
 	return r;
 }
 
@@ -161,8 +164,8 @@ static int open_log(struct active *a)
 	if (r == 0)
 		r = dir_make(path, 0755);
 	if (r == 0)
-		r = path_format(path, sizeof(path), "%s/logs/%lld/%s.%u.log", a->p->state_dir, (long long)a->task.run,
-			a->stage->name, a->task.attempt);
+		r = path_format(path, sizeof(path), "%s/logs/%lld/%s.%u.log", a->p->state_dir,
+			(long long)a->task.run, a->stage->name, a->task.attempt);
 	if (r < 0)
 		return r;
 	a->log_file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
@@ -186,7 +189,8 @@ static void judge_exit(struct active *a)
 	} else {
 		if (e->code == EXIT_TEMPFAIL)
 			a->end.verdict = TASK_TEMPORARY;
-		snprintf(a->end.reason, sizeof(a->end.reason), *said ? "exit %d: %s" : "exit %d", e->code, said);
+		snprintf(a->end.reason, sizeof(a->end.reason), *said ? "exit %d: %s" : "exit %d", e->code,
+			said);
 	}
 }
 
@@ -223,8 +227,8 @@ static int keep_output(struct active *a, size_t i)
 	if (st.st_size == 0)
 		return fail_output(a, i, "the stage wrote nothing");
 	if ((uint64_t)st.st_size > o->max_bytes)
-		return fail_output(a, i, "%llu bytes, more than the %llu declared", (unsigned long long)st.st_size,
-			(unsigned long long)o->max_bytes);
+		return fail_output(a, i, "%llu bytes, more than the %llu declared",
+			(unsigned long long)st.st_size, (unsigned long long)o->max_bytes);
 	if (o->type == WF_JSON) {
 		CLEAN_JSON cJSON *j = NULL;
 		size_t len;
@@ -295,7 +299,8 @@ static int record_outputs(struct active *a)
 	for (size_t i = 0; r == 0 && i < a->stage->n_outputs; i++) {
 		digest_format(&a->outputs[i].digest, digest);
 		r = store_exec(a->p->o.store,
-			"INSERT OR REPLACE INTO run_output(run, stage, name, digest, bytes, json) VALUES(?, ?, ?, ?, ?, ?)",
+			"INSERT OR REPLACE INTO run_output(run, stage, name, digest, bytes, json) VALUES(?, "
+			"?, ?, ?, ?, ?)",
 			"itttit", a->task.run, a->stage->name, a->stage->outputs[i].name, digest,
 			(int64_t)a->outputs[i].bytes, a->outputs[i].json);
 	}

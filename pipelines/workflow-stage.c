@@ -43,13 +43,15 @@ static void read_output(struct wf_reader *r, struct ynode *n, struct wf_output *
 		if (o->max_bytes == 0)
 			y_complain(r->c, max, "expected a size above zero");
 		if (o->type == WF_JSON && o->max_bytes > WF_JSON_BYTES_MAX)
-			y_complain(r->c, max, "expected at most 1MiB for a JSON output, found \"%s\"", max->text);
+			y_complain(r->c, max, "expected at most 1MiB for a JSON output, found \"%s\"",
+				max->text);
 	}
 }
 
 static bool key_is_name(struct wf_reader *r, const struct ynode *n)
 {
-	struct ynode key = {.kind = YNODE_SCALAR, .text = n->key, .line = n->key_line, .column = n->key_column};
+	struct ynode key = {
+		.kind = YNODE_SCALAR, .text = n->key, .line = n->key_line, .column = n->key_column};
 	const char *name;
 
 	return y_name(r->c, &key, &name);
@@ -95,7 +97,8 @@ static int resolve_names(struct wf_reader *r, const char *stage, const char *out
 
 	if (!workflow_find_stage(r->w, stage, ret_stage)) {
 		near = nearest_name(stage, r->stage_names, r->w->n_stages);
-		snprintf(ret_reason, cap, near ? "there is no stage \"%s\"; did you mean \"%s\"?" : "there is no stage \"%s\"",
+		snprintf(ret_reason, cap,
+			near ? "there is no stage \"%s\"; did you mean \"%s\"?" : "there is no stage \"%s\"",
 			stage, near);
 		return ERR_UNKNOWN;
 	}
@@ -107,13 +110,15 @@ static int resolve_names(struct wf_reader *r, const char *stage, const char *out
 		names[i] = s->outputs[i].name;
 	near = nearest_name(output, names, s->n_outputs);
 	if (near)
-		snprintf(ret_reason, cap, "stage \"%s\" has no output \"%s\"; did you mean \"%s\"?", stage, output, near);
+		snprintf(ret_reason, cap, "stage \"%s\" has no output \"%s\"; did you mean \"%s\"?", stage,
+			output, near);
 	else
 		snprintf(ret_reason, cap, "stage \"%s\" has no output \"%s\"", stage, output);
 	return ERR_UNKNOWN;
 }
 
-bool wf_resolve(struct wf_reader *r, const struct ynode *at, const char *ref, size_t *ret_stage, size_t *ret_output)
+bool wf_resolve(
+	struct wf_reader *r, const struct ynode *at, const char *ref, size_t *ret_stage, size_t *ret_output)
 {
 	const char *dot = strchr(ref, '.');
 	char stage[64], reason[EXPR_REASON_BYTES];
@@ -140,7 +145,8 @@ static void add_need(struct wf_stage *s, size_t stage)
 static void read_input(struct wf_reader *r, struct wf_stage *s, struct ynode *n)
 {
 	struct wf_input *in = &s->inputs[s->n_inputs];
-	struct ynode key = {.kind = YNODE_SCALAR, .text = n->key, .line = n->key_line, .column = n->key_column};
+	struct ynode key = {
+		.kind = YNODE_SCALAR, .text = n->key, .line = n->key_line, .column = n->key_column};
 	const char *text;
 
 	if (!y_file_name(r->c, &key, &in->name) || !y_text(r->c, n, &text))
@@ -202,16 +208,16 @@ static void read_needs(struct wf_reader *r, struct wf_stage *s)
 	}
 }
 
-static int resolve_in_when(void *user, const char *stage, const char *output, size_t *ret_stage, size_t *ret_output,
-	char ret_reason[EXPR_REASON_BYTES])
+static int resolve_in_when(void *user, const char *stage, const char *output, size_t *ret_stage,
+	size_t *ret_output, char ret_reason[EXPR_REASON_BYTES])
 {
 	struct wf_reader *r = user;
 	int rc = resolve_names(r, stage, output, ret_stage, ret_output, ret_reason, EXPR_REASON_BYTES);
 
 	if (rc < 0 || r->w->stages[*ret_stage].outputs[*ret_output].type == WF_JSON)
 		return rc;
-	snprintf(ret_reason, EXPR_REASON_BYTES, "output %s.%s is a file; only an output of type json can be looked into",
-		stage, output);
+	snprintf(ret_reason, EXPR_REASON_BYTES,
+		"output %s.%s is a file; only an output of type json can be looked into", stage, output);
 	return ERR_CHECKED;
 }
 
@@ -253,8 +259,8 @@ static void read_resources(struct wf_reader *r, struct wf_stage *s)
 	if (y_number(r->c, n, 0.001, 1024, &cpus)) {
 		s->cpus_milli = (uint32_t)(cpus * 1000 + 0.5);
 		if (r->limits->cpus_milli && s->cpus_milli > r->limits->cpus_milli)
-			y_complain(r->c, n, "the mission has %g CPUs, this stage asks for %g", r->limits->cpus_milli / 1000.0,
-				cpus);
+			y_complain(r->c, n, "the mission has %g CPUs, this stage asks for %g",
+				r->limits->cpus_milli / 1000.0, cpus);
 	}
 	n = y_get(map, "memory");
 	if (y_size(r->c, n, MEMORY_BYTES_MAX, &s->memory_bytes)) {
@@ -370,8 +376,8 @@ static void read_params(struct wf_reader *r, struct wf_stage *s)
 
 void wf_read_stage(struct wf_reader *r, struct wf_stage *s)
 {
-	static const char *const known[] = {"image", "runtime", "needs", "when", "inputs", "outputs", "params", "args",
-		"env", "resources", "retry"};
+	static const char *const known[] = {"image", "runtime", "needs", "when", "inputs", "outputs",
+		"params", "args", "env", "resources", "retry"};
 	const char *runtime;
 
 	if (s->node->kind != YNODE_MAP)
@@ -382,7 +388,8 @@ void wf_read_stage(struct wf_reader *r, struct wf_stage *s)
 		y_complain(r->c, n, "expected container, found \"%s\"", runtime);
 	/* Room for every need there can be: written ones, inputs, references in `when`. */
 	n = y_get(s->node, "needs");
-	s->needs = need_memory(r, s->node, (n ? n->n : 0) + WF_INPUTS_MAX + EXPR_NODES_MAX, sizeof(*s->needs));
+	s->needs =
+		need_memory(r, s->node, (n ? n->n : 0) + WF_INPUTS_MAX + EXPR_NODES_MAX, sizeof(*s->needs));
 	if (!s->needs)
 		return;
 	read_needs(r, s);

@@ -17,7 +17,8 @@ void wf_read_outputs(struct wf_reader *r, struct wf_stage *s);
 /* Second pass: everything else, needs included. */
 void wf_read_stage(struct wf_reader *r, struct wf_stage *s);
 /* STAGE.OUTPUT, with suggestions; complains and returns false. */
-bool wf_resolve(struct wf_reader *r, const struct ynode *at, const char *ref, size_t *ret_stage, size_t *ret_output);
+bool wf_resolve(
+	struct wf_reader *r, const struct ynode *at, const char *ref, size_t *ret_stage, size_t *ret_output);
 void wf_stage_finish(struct wf_stage *s);
 
 #endif

@@ -101,14 +101,16 @@ static void read_stages(struct wf_reader *r, struct ynode *map)
 		s->node = n;
 		r->stage_names[w->n_stages++] = n->key;
 		if (y_name(r->c, &key, &s->name) && !strcmp(s->name, "trigger"))
-			y_complain(r->c, &key, "the name \"trigger\" is taken by the event that starts the run");
+			y_complain(
+				r->c, &key, "the name \"trigger\" is taken by the event that starts the run");
 		wf_read_outputs(r, s);
 	}
 	for (size_t i = 0; i < w->n_stages; i++)
 		wf_read_stage(r, &w->stages[i]);
 }
 
-/* Depth-first with colours; the path of a cycle is found on the stack. Iterative: a file may be a long chain. */
+/* Depth-first with colours; the path of a cycle is found on the stack. Iterative: a file may be a long chain.
+ */
 struct walk {
 	size_t *stack, *edge;
 	unsigned char *colour; /* 0 new, 1 on the stack, 2 done */
@@ -123,8 +125,10 @@ static void complain_cycle(struct wf_reader *r, const struct walk *walk, size_t 
 	while (walk->stack[from] != back_to)
 		from++;
 	for (size_t i = from; i < walk->depth && len < sizeof(path); i++)
-		len += (size_t)snprintf(path + len, sizeof(path) - len, "%s needs ", r->w->stages[walk->stack[i]].name);
-	y_complain(r->c, r->w->stages[back_to].node, "a cycle: %s%s", path, r->w->stages[back_to].name);
+		len += (size_t)snprintf(
+			path + len, sizeof(path) - len, "%s needs ", r->w->stages[walk->stack[i]].name);
+	const struct ynode *node = r->w->stages[back_to].node;
+	complain(r->c, node->key_line, node->key_column, "a cycle: %s%s", path, r->w->stages[back_to].name);
 }
 
 static bool visit(struct wf_reader *r, struct walk *k, size_t first)
@@ -223,8 +227,8 @@ int workflow_parse(const char *text, size_t len, const struct workflow_limits *l
 	return 0;
 }
 
-int workflow_load(
-	const char *path, const struct workflow_limits *limits, struct complaints *c, struct workflow **ret_workflow)
+int workflow_load(const char *path, const struct workflow_limits *limits, struct complaints *c,
+	struct workflow **ret_workflow)
 {
 	CLEAN_FREE char *text = NULL;
 	size_t len;
@@ -285,7 +289,8 @@ static const struct wf_input *each_trigger_input(
 {
 	for (size_t s = 0; s < w->n_stages; s++)
 		for (size_t i = 0; i < w->stages[s].n_inputs; i++)
-			if (w->stages[s].inputs[i].from == WF_FROM_TRIGGER && fn(&w->stages[s].inputs[i], user))
+			if (w->stages[s].inputs[i].from == WF_FROM_TRIGGER &&
+				fn(&w->stages[s].inputs[i], user))
 				return &w->stages[s].inputs[i];
 	return NULL;
 }

@@ -16,6 +16,7 @@ struct scheduler {
 	struct task_owner owner;
 	struct task running[RUNNING_MAX];
 	size_t n_running;
+	size_t interrupted;  /* found running at start */
 	uint32_t cpus_milli; /* taken by what runs */
 	uint64_t memory_bytes;
 	bool dirty;              /* something may start that could not before */
@@ -80,13 +81,14 @@ int scheduler_create(
 	r = store_change(store);
 	if (r == 0)
 		r = store_exec(store,
-			"UPDATE task SET state = 0, interrupted = interrupted + 1, not_before_ns = 0 WHERE state = 1", "");
+			"UPDATE task SET state = 0, interrupted = interrupted + 1, not_before_ns = 0 WHERE "
+			"state = 1",
+			"");
 	if (r < 0) {
 		free(s);
 		return r;
 	}
-	if (sqlite3_changes(store_db(store)))
-		log_info("%d interrupted tasks will run again", sqlite3_changes(store_db(store)));
+	s->interrupted = (size_t)sqlite3_changes(store_db(store));
 	*ret_scheduler = s;
 	return 0;
 }
@@ -113,10 +115,12 @@ int scheduler_put(struct scheduler *s, const struct task_spec *t, int64_t *ret_t
 
 	if (r == 0)
 		r = store_exec(s->store,
-			"INSERT INTO task(run, stage, payload, priority, age_from_ns, deadline_ns, cpus_milli,"
+			"INSERT INTO task(run, stage, payload, priority, age_from_ns, deadline_ns, "
+			"cpus_milli,"
 			" memory_bytes, retry_limit, backoff_ns) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-			"ittiiiiiii", t->run, t->stage, t->payload, (int64_t)t->priority, t->age_from.ns, t->deadline.ns,
-			(int64_t)t->cpus_milli, (int64_t)t->memory_bytes, (int64_t)t->retry_limit, t->backoff_ns);
+			"ittiiiiiii", t->run, t->stage, t->payload, (int64_t)t->priority, t->age_from.ns,
+			t->deadline.ns, (int64_t)t->cpus_milli, (int64_t)t->memory_bytes,
+			(int64_t)t->retry_limit, t->backoff_ns);
 	if (r < 0)
 		return r;
 	*ret_task = sqlite3_last_insert_rowid(store_db(s->store));
@@ -212,8 +216,8 @@ static int start_task(struct scheduler *s, const struct task *t, struct utc_time
 	int r = store_change(s->store);
 	if (r == 0)
 		r = store_exec(s->store,
-			"UPDATE task SET state = 1, attempts = attempts + 1, started_ns = ? WHERE id = ?", "ii", now.ns,
-			t->id);
+			"UPDATE task SET state = 1, attempts = attempts + 1, started_ns = ? WHERE id = ?",
+			"ii", now.ns, t->id);
 	if (r == 0)
 		r = store_effect(s->store, start_effect, p, free);
 	if (r < 0) {
@@ -225,10 +229,12 @@ static int start_task(struct scheduler *s, const struct task *t, struct utc_time
 	return 0;
 }
 
-static int end_task(struct scheduler *s, const struct task *t, enum task_state state, const struct task_end *end)
+static int end_task(
+	struct scheduler *s, const struct task *t, enum task_state state, const struct task_end *end)
 {
 	int r = store_exec(s->store,
-		"UPDATE task SET state = ?, ended_ns = ?, reason = ?, wall_ns = ?, cpu_ns = ?, memory_peak_bytes = ?"
+		"UPDATE task SET state = ?, ended_ns = ?, reason = ?, wall_ns = ?, cpu_ns = ?, "
+		"memory_peak_bytes = ?"
 		" WHERE id = ?",
 		"iitiiii", (int64_t)state, clock_utc().ns, end->reason, end->wall_ns, end->cpu_ns,
 		(int64_t)end->memory_peak_bytes, t->id);
@@ -267,8 +273,10 @@ static int find_wake(struct scheduler *s, struct utc_time now)
 {
 	sqlite3_stmt *q = store_query(s->store,
 		"SELECT ifnull(min(at), 0) FROM ("
-		"SELECT min(not_before_ns) AS at FROM task WHERE state = 0 AND not_before_ns > 0 AND not_before_ns > ?1"
-		" UNION ALL SELECT min(deadline_ns) FROM task WHERE state = 0 AND deadline_ns > 0 AND deadline_ns > ?1)",
+		"SELECT min(not_before_ns) AS at FROM task WHERE state = 0 AND not_before_ns > 0 AND "
+		"not_before_ns > ?1"
+		" UNION ALL SELECT min(deadline_ns) FROM task WHERE state = 0 AND deadline_ns > 0 AND "
+		"deadline_ns > ?1)",
 		"i", now.ns);
 
 	if (!q || sqlite3_step(q) != SQLITE_ROW)
@@ -328,8 +336,8 @@ static int64_t backoff_for(int64_t first_ns, int64_t failed_tries)
 /* Decides whether a temporary failure is tried again, and when: 1 if so. */
 static int retry(struct scheduler *s, const struct task *t, const struct task_end *end)
 {
-	sqlite3_stmt *q =
-		store_query(s->store, "SELECT retry_limit, backoff_ns, tries_failed FROM task WHERE id = ?", "i", t->id);
+	sqlite3_stmt *q = store_query(
+		s->store, "SELECT retry_limit, backoff_ns, tries_failed FROM task WHERE id = ?", "i", t->id);
 
 	if (!q || sqlite3_step(q) != SQLITE_ROW)
 		return ERR_STORE;
@@ -339,8 +347,8 @@ static int retry(struct scheduler *s, const struct task *t, const struct task_en
 	if (failed > limit)
 		return 0;
 	int r = store_exec(s->store,
-		"UPDATE task SET state = 0, tries_failed = ?, not_before_ns = ?, reason = ? WHERE id = ?", "iiti", failed,
-		clock_utc().ns + backoff_for(backoff_ns, failed), end->reason, t->id);
+		"UPDATE task SET state = 0, tries_failed = ?, not_before_ns = ?, reason = ? WHERE id = ?",
+		"iiti", failed, clock_utc().ns + backoff_for(backoff_ns, failed), end->reason, t->id);
 	return r < 0 ? r : 1;
 }
 
@@ -356,6 +364,11 @@ int scheduler_finish(struct scheduler *s, int64_t task, const struct task_end *e
 	if (r != 0)
 		return r < 0 ? r : 0;
 	return end_task(s, &t, end->verdict == TASK_SUCCEEDED ? TASK_DONE : TASK_FAILED, end);
+}
+
+size_t scheduler_interrupted(const struct scheduler *s)
+{
+	return s->interrupted;
 }
 
 size_t scheduler_running(const struct scheduler *s)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The subcommands of `perigee` that look at files and at a supervisor's state. Each takes argv from its own name on and
- * returns an exit status: 0 good, 1 the thing asked about failed, 64 usage (EX_USAGE), 65 a file has mistakes
- * (EX_DATAERR), 66 no such file or run (EX_NOINPUT), 69 no supervisor answers (EX_UNAVAILABLE), 70 broke off.
+ * The subcommands of `perigee` that look at files and at a supervisor's state. Each takes argv from its own
+ * name on and returns an exit status: 0 good, 1 the thing asked about failed, 64 usage (EX_USAGE), 65 a file
+ * has mistakes (EX_DATAERR), 66 no such file or run (EX_NOINPUT), 69 no supervisor answers (EX_UNAVAILABLE),
+ * 70 broke off.
  */
 #ifndef COMMANDS_H
 #define COMMANDS_H

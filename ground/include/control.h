@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The control socket: how a command on the same machine asks a running supervisor. A Unix stream socket; one JSON
- * object a line each way: {"ask": "status"} gives {"ok": true, …} or {"ok": false, "error": "…"}.
+ * The control socket: how a command on the same machine asks a running supervisor. A Unix stream socket; one
+ * JSON object a line each way: {"ask": "status"} gives {"ok": true, …} or {"ok": false, "error": "…"}.
  */
 #ifndef CONTROL_H
 #define CONTROL_H
@@ -11,7 +11,7 @@
 
 #include "core/err.h"
 
-#define CONTROL_LINE_BYTES_MAX 4096      /* of a request */
+#define CONTROL_LINE_BYTES_MAX 4096 /* of a request */
 #define CONTROL_REPLY_BYTES_MAX (1u << 20)
 #define CONTROL_CLIENTS_MAX 8
 
@@ -21,12 +21,13 @@ struct control;
 typedef cJSON *(*control_answer_fn)(void *user, const char *ask, const cJSON *request);
 
 /* Listens at `path` (an old socket there is replaced), mode 0660. -errno. */
-WARN_UNUSED int control_create(
-	uv_loop_t *loop, const char *path, control_answer_fn answer, void *user, struct control **ret_control);
+WARN_UNUSED int control_create(uv_loop_t *loop, const char *path, control_answer_fn answer, void *user,
+	struct control **ret_control);
 /* Memory is freed when the loop has closed the handles. Takes NULL. */
 void control_destroy(struct control *c);
 
-/* The other side, blocking: -ENOENT or -ECONNREFUSED when no supervisor is there. The caller deletes the reply. */
+/* The other side, blocking: -ENOENT or -ECONNREFUSED when no supervisor is there. The caller deletes the
+ * reply. */
 WARN_UNUSED int control_ask(const char *path, const char *ask, cJSON **ret_reply);
 
 #endif

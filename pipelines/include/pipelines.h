@@ -2,11 +2,12 @@
 /*
  * Workflows and their runs: the face of the folder.
  *
- *   event -> trigger -> run -> tasks (in the scheduler's queue) -> stage in a sandbox -> artifacts -> next tasks
+ *   event -> trigger -> run -> tasks (in the scheduler's queue) -> stage in a sandbox -> artifacts -> next
+ * tasks
  *                                                                                    \-> products (downlink)
  *
- * A run, its stages and which artifact came from what are rows of the supervisor's database. What executes a stage
- * and what takes products are small interfaces, plugged in by perigeed.
+ * A run, its stages and which artifact came from what are rows of the supervisor's database. What executes a
+ * stage and what takes products are small interfaces, plugged in by perigeed.
  */
 #ifndef PIPELINES_H
 #define PIPELINES_H
@@ -42,7 +43,8 @@ const char *workflow_stage_name(const struct workflow *w, size_t i);
 const char *workflow_stage_image(const struct workflow *w, size_t i);
 /* The device that trigger i waits for, or NULL past the last. */
 const char *workflow_trigger_device(const struct workflow *w, size_t i);
-/* The trigger input that a person means by `name`: itself, or the stage input that is fed from it. NULL if none. */
+/* The trigger input that a person means by `name`: itself, or the stage input that is fed from it. NULL if
+ * none. */
 const char *workflow_input_name(const struct workflow *w, const char *name);
 /* The i-th different trigger input that the stages read ("frame"), or NULL past the last. */
 const char *workflow_trigger_input(const struct workflow *w, size_t i);
@@ -50,8 +52,8 @@ const char *workflow_trigger_input(const struct workflow *w, size_t i);
 /* ---- what pipelines needs from outside ---- */
 
 struct stage_image {
-	char digest[80]; /* "sha256:…" of the image's manifest */
-	int rootfs_fd;   /* borrowed until the next resolve */
+	char digest[80];                      /* "sha256:…" of the image's manifest */
+	int rootfs_fd;                        /* borrowed until the next resolve */
 	const char *const *argv, *const *env; /* borrowed likewise; NULL-terminated */
 };
 
@@ -61,7 +63,7 @@ struct stage_launch {
 	const struct stage_image *image;
 	const char *const *argv, *const *env; /* NULL-terminated */
 	int in_fd, out_fd;                    /* borrowed during the call */
-	int log_fd;                           /* borrowed until the stage has exited; gets at most log_bytes_max */
+	int log_fd; /* borrowed until the stage has exited; gets at most log_bytes_max */
 	uint64_t log_bytes_max;
 	uint32_t cpus_milli, pids;
 	uint64_t memory_bytes, output_bytes_max;
@@ -70,9 +72,9 @@ struct stage_launch {
 
 struct stage_exit {
 	int64_t task;
-	bool exited;      /* by itself, with this code */
+	bool exited; /* by itself, with this code */
 	int code;
-	char reason[TASK_REASON_BYTES]; /* when it did not exit by itself: which limit, which signal */
+	char reason[TASK_REASON_BYTES];        /* when it did not exit by itself: which limit, which signal */
 	char last_line[TASK_REASON_BYTES / 2]; /* of its log, printable */
 	int64_t wall_ns, cpu_ns;
 	uint64_t memory_peak_bytes;
@@ -111,7 +113,8 @@ struct pipelines_options {
 	struct scheduler *scheduler; /* pipelines plugs itself in as runner and owner */
 	struct artifacts *artifacts;
 	uv_loop_t *loop;
-	const char *state_dir; /* work/ and logs/ are made in it; work/ is emptied: what it holds died with its run */
+	const char *state_dir; /* work/ and logs/ are made in it; work/ is emptied: what it holds died with
+				  its run */
 	uint64_t log_bytes_max;
 	struct stage_launcher launcher;
 	struct product_sink sink;
@@ -124,7 +127,8 @@ struct pipelines_options {
 
 /* Makes the tables and takes up the runs that were going on. */
 WARN_UNUSED int pipelines_create(const struct pipelines_options *o, struct pipelines **ret_pipelines);
-/* Only when no work is in the loop's threads. A stage that was running is interrupted, as far as the database knows. */
+/* Only when no work is in the loop's threads. A stage that was running is interrupted, as far as the database
+ * knows. */
 void pipelines_destroy(struct pipelines *p);
 /* Takes the workflow over. From now on its triggers make runs. Checks that its images can be resolved. */
 WARN_UNUSED int pipelines_add(struct pipelines *p, struct workflow *w, struct complaints *c);
@@ -135,12 +139,12 @@ struct frame_event {
 	struct digest digest;
 	uint64_t bytes;
 	struct utc_time time;
-	const cJSON *attrs; /* object of texts; borrowed */
+	const cJSON *attrs;          /* object of texts; borrowed */
 	const char *const *payloads; /* NULL-terminated: those that the broker grants this device's frames */
 };
 
-/* image.acquired. Makes a run for each workflow that waits for it. 0 new, 1 seen before (then nothing is done): a
- * camera delivers a frame again until it heard that it was kept. */
+/* image.acquired. Makes a run for each workflow that waits for it. 0 new, 1 seen before (then nothing is
+ * done): a camera delivers a frame again until it heard that it was kept. */
 WARN_UNUSED int pipelines_frame(struct pipelines *p, const struct frame_event *e);
 
 struct run_input {
@@ -150,8 +154,8 @@ struct run_input {
 };
 
 /* One run by hand. */
-WARN_UNUSED int pipelines_run(
-	struct pipelines *p, const char *workflow, const struct run_input *inputs, size_t n, int64_t *ret_run);
+WARN_UNUSED int pipelines_run(struct pipelines *p, const char *workflow, const struct run_input *inputs,
+	size_t n, int64_t *ret_run);
 size_t pipelines_open_runs(struct pipelines *p);
 
 /* ---- what is known of runs: JSON, from the database alone; NULL: out of memory or no such run ---- */
@@ -159,7 +163,7 @@ size_t pipelines_open_runs(struct pipelines *p);
 cJSON *runs_list(struct store *store, size_t limit);
 cJSON *run_provenance(struct store *store, int64_t run);
 /* Path of the newest log of a stage. ERR_UNKNOWN. */
-WARN_UNUSED int run_log_path(
-	struct store *store, const char *state_dir, int64_t run, const char *stage, char *ret_path, size_t cap);
+WARN_UNUSED int run_log_path(struct store *store, const char *state_dir, int64_t run, const char *stage,
+	char *ret_path, size_t cap);
 
 #endif
