@@ -89,7 +89,7 @@ static int raise_land(struct canvas *c, struct fields *f)
 		water = rng_range(&r, 0.45, 0.75);
 		ramp = 3.0 / fmax(c->w, c->h);
 	}
-	int err = noise_add(f->height, c->w, c->h, 1600 / c->spec->gsd_m, 9, 0.48, 1, rng_next(&r));
+	int err = noise_add(f->height, c->w, c->h, 1600 / c->spec->gsd_m, 6, 0.48, 1, rng_next(&r));
 	if (err)
 		return err;
 	for (uint32_t y = 0; y < c->h; y++)
