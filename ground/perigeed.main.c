@@ -322,7 +322,7 @@ static void on_stage_end(struct launcher *l, const struct launch_result *res, vo
 	};
 
 	snprintf(e.reason, sizeof(e.reason), "%s", res->reason);
-	snprintf(e.last_line, sizeof(e.last_line), "%s", res->last_line);
+	snprintf(e.last_line, sizeof(e.last_line), "%.*s", (int)sizeof(e.last_line) - 1, res->last_line);
 	pipelines_stage_exited(d->pipelines, &e);
 }
 
@@ -789,7 +789,7 @@ static int confine(struct perigeed *d)
 		"tgkill", "wait4", "waitid", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack",
 		"restart_syscall", "exit", "exit_group", "sysinfo", "uname", "getrusage", "fchown", "umask",
 		"fadvise64", "copy_file_range", "pselect6", "membarrier"};
-	const struct confine_path paths[] = {
+	struct confine_path paths[8 + MISSION_WORKFLOWS_MAX] = {
 		{.path = d->state, .write = true},
 		{.path = d->mission->images},
 		{.path = "/etc/localtime"},
@@ -797,7 +797,10 @@ static int confine(struct perigeed *d)
 		{.path = "/dev/null", .write = true},
 		{.path = "/proc/self"},
 	};
-	int r = confine_paths(paths, ARRAY_LEN(paths));
+	size_t n = 6;
+	for (size_t i = 0; i < d->mission->n_workflows; i++)
+		paths[n++].path = d->mission->workflows[i];
+	int r = confine_paths(paths, n);
 
 	if (r == 0)
 		log_warning("this kernel has no Landlock: the supervisor is confined by its user and by "

@@ -11,7 +11,6 @@
 #include "core/json.h"
 #include "demo.h"
 #include "image.h"
-#include "serve.h"
 
 #define SCENES_DEFAULT 8
 #define SCENES_MAX 1000

@@ -42,7 +42,8 @@ struct flight {
 	int logs; /* standard error of all of them */
 	char logs_path[PATH_MAX];
 	unsigned expected;     /* images */
-	unsigned ended, empty; /* runs; those of them that sent nothing down */
+	unsigned ended;    /* runs */
+	unsigned products, products_received; /* of those that ended; on the ground */
 	unsigned received;     /* runs with results on the ground */
 	bool ending, good;
 	int err;
@@ -125,7 +126,7 @@ static void on_time_limit(uv_timer_t *t)
 
 static void maybe_end(struct flight *f)
 {
-	if (f->ended == f->expected && f->received == f->expected - f->empty)
+	if (f->ended == f->expected && f->products_received == f->products)
 		end(f, 0);
 }
 
@@ -226,16 +227,13 @@ static void on_supervisor_line(struct flight *f, const cJSON *j)
 		snprintf(what, sizeof(what), "(image %lld: %s)", (long long)json_int(j, "run", 0),
 			json_str(j, "stage"));
 	if (event && !strcmp(event, "run")) {
-		const cJSON *run = cJSON_GetObjectItemCaseSensitive(j, "run");
-		const char *end_state = json_str(run, "state");
-		bool sends = false;
 		const cJSON *stage;
 
-		cJSON_ArrayForEach(stage, cJSON_GetObjectItemCaseSensitive(run, "stages")) sends |=
-			!strcmp(json_str(stage, "state"), "done");
 		f->ended++;
-		if (end_state && strcmp(end_state, "done") && !sends)
-			f->empty++;
+		/* ship-count sends one product of each stage that is done */
+		cJSON_ArrayForEach(stage,
+			cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(j, "run"), "stages"))
+			f->products += !strcmp(json_str(stage, "state"), "done");
 	}
 	progress(f, what);
 	maybe_end(f);
@@ -263,8 +261,11 @@ static void on_ground_line(struct flight *f, const cJSON *j)
 	if (event && !strcmp(event, "listening")) {
 		f->d->ground_port = (int)json_int(j, "port", 0);
 		start_supervisor(f);
-	} else if (event && !strcmp(event, "batch")) {
-		f->received = (unsigned)json_int(j, "runs", f->received);
+	} else if (event && !strcmp(event, "result") && !cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(j, "duplicate"))) {
+		const char *product = json_str(j, "product");
+
+		f->products_received++;
+		f->received += product && !strcmp(product, "cloud.report.json");
 		progress(f, "");
 		maybe_end(f);
 	}

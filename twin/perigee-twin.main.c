@@ -4,6 +4,7 @@
 #include <sysexits.h>
 
 #include "core/log.h"
+#include "demo.h"
 #include "serve.h"
 
 static const struct {
@@ -11,6 +12,7 @@ static const struct {
 	int (*run)(int argc, char **argv);
 	const char *what;
 } commands[] = {
+	{"demo", command_demo, "the sample payload from camera to ground, on this machine"},
 	{"serve", command_serve, "the cameras and sensors as IIO devices over TCP"},
 };
 
