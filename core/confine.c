@@ -27,6 +27,7 @@ static int drop_capabilities(void)
 	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
 		return -errno;
 	memset(none, 0, sizeof(none));
+	memset(got, 0, sizeof(got));
 	if (syscall(SYS_capset, &head, none) < 0)
 		return -errno;
 	head.version = _LINUX_CAPABILITY_VERSION_3;
@@ -42,9 +43,13 @@ int confine_user(uid_t uid, gid_t gid)
 {
 	/* The bounding set only root can lower; for whoever is not, no_new_privs does as much. */
 	if (geteuid() == 0)
-		for (unsigned long cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
-			if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
+		for (unsigned long cap = 0;; cap++) {
+			int has = prctl(PR_CAPBSET_READ, cap, 0, 0, 0);
+			if (has < 0) /* beyond the last */
+				break;
+			if (has && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
 				return -errno;
+		}
 	if (uid == 0) {
 		/* Still the owner of its files, but without the power over everybody else's. */
 		int r = drop_capabilities();
@@ -87,6 +92,11 @@ struct path_attr {
 	int32_t parent_fd;
 } __attribute__((packed));
 
+struct port_attr {
+	uint64_t allowed;
+	uint64_t port;
+};
+
 #ifndef SYS_landlock_create_ruleset
 #define SYS_landlock_create_ruleset 444
 #define SYS_landlock_add_rule 445
@@ -95,6 +105,7 @@ struct path_attr {
 
 #define RULESET_VERSION 1u
 #define RULE_PATH_BENEATH 1
+#define RULE_NET_PORT 2
 
 #define FS_EXECUTE (UINT64_C(1) << 0)
 #define FS_WRITE_FILE (UINT64_C(1) << 1)
@@ -117,6 +128,7 @@ struct path_attr {
 		FS_MAKE_FIFO | FS_MAKE_SYM | FS_REFER | FS_TRUNCATE)
 #define FS_OF_A_FILE (FS_EXECUTE | FS_WRITE_FILE | FS_READ_FILE | FS_TRUNCATE)
 
+#define NET_CONNECT_TCP (UINT64_C(1) << 1)
 #define NET_TCP (UINT64_C(3)) /* bind and connect, since ABI 4 */
 
 static int thread_count(void)
@@ -149,7 +161,24 @@ static int allow_path(int ruleset, uint64_t handled, const struct confine_path *
 	return 0;
 }
 
+static int allow_ports(int ruleset, const uint16_t *ports, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct port_attr attr = {.allowed = NET_CONNECT_TCP, .port = ports[i]};
+
+		if (syscall(SYS_landlock_add_rule, ruleset, RULE_NET_PORT, &attr, 0) < 0)
+			return -errno;
+	}
+	return 0;
+}
+
 int confine_paths(const struct confine_path *paths, size_t n)
+{
+	return confine_paths_and_ports(paths, n, NULL, 0);
+}
+
+int confine_paths_and_ports(
+	const struct confine_path *paths, size_t n, const uint16_t *ports, size_t n_ports)
 {
 	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, RULESET_VERSION);
 
@@ -177,6 +206,11 @@ int confine_paths(const struct confine_path *paths, size_t n)
 		return -errno;
 	for (size_t i = 0; i < n; i++) {
 		int r = allow_path(ruleset, attr.handled_fs, &paths[i]);
+		if (r < 0)
+			return r;
+	}
+	if (attr.handled_net) {
+		int r = allow_ports(ruleset, ports, n_ports);
 		if (r < 0)
 			return r;
 	}

@@ -299,7 +299,7 @@ int64_t json_int(const cJSON *obj, const char *key, int64_t otherwise)
 	const double limit = 9007199254740992.0; /* 2^53: up to there every integer is a double */
 	double v = json_num(obj, key, NAN);
 
-	if (!(v >= -limit && v <= limit) || v != trunc(v))
+	if (!(v >= -limit && v <= limit) || v != (double)(int64_t)v)
 		return otherwise;
 	return (int64_t)v;
 }

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Quantities that a person writes: a decimal number and a unit, nothing between them. */
-#include <errno.h>
-#include <math.h>
 #include <string.h>
 
 #include "core/yaml.h"

@@ -104,6 +104,7 @@ static int empty_dir(struct removal *rm, int fd, int depth)
 		close(copy);
 		return r;
 	}
+	rewinddir(dir); /* the copy shares its place with fd, which may have been read before */
 	for (;;) {
 		errno = 0;
 		struct dirent *e = readdir(dir);
@@ -138,11 +139,13 @@ int dir_remove(const char *path)
 	if (fstat(fd, &st) < 0)
 		return -errno;
 	struct removal rm = {.top = fd, .dev = st.st_dev};
-	int r;
+	int r = 0;
 	do {
 		rm.again = false;
-		r = empty_dir(&rm, fd, 0);
-	} while (r == 0 && rm.again);
+		int one = empty_dir(&rm, fd, 0);
+		if (one < 0 && r == 0)
+			r = one;
+	} while (rm.again); /* ends: each time what is left is less deep */
 	if (r < 0)
 		return r;
 	return rmdir(path) == 0 || errno == ENOENT ? 0 : -errno;

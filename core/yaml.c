@@ -51,11 +51,14 @@ static void place_step(const char *text, size_t len, struct place *p)
 	}
 }
 
+/* The place of a byte, or of the first character before it that is not UTF-8: libyaml points into the middle
+ * of it. */
 static struct place place_of_offset(const char *text, size_t len, size_t offset)
 {
 	struct place p = {.line = 1, .column = 1};
 
-	while (p.offset < offset && p.offset < len)
+	while (p.offset < offset && p.offset < len &&
+		utf8_len((const unsigned char *)text + p.offset, len - p.offset) > 0)
 		place_step(text, len, &p);
 	return p;
 }
@@ -78,12 +81,14 @@ static void complain_syntax(struct complaints *c, const yaml_parser_t *parser, c
 	}
 	if (parser->error == YAML_READER_ERROR) {
 		struct place p = place_of_offset(text, len, parser->problem_offset);
-		if (parser->problem_value == -1 || parser->problem_value >= 0x80)
+		size_t n =
+			p.offset < len ? utf8_len((const unsigned char *)text + p.offset, len - p.offset) : 0;
+		if (n == 0)
 			complain(c, p.line, p.column, "not valid UTF-8 text: %s (byte 0x%02x)",
 				parser->problem, p.offset < len ? (unsigned char)text[p.offset] : 0);
 		else
 			complain(c, p.line, p.column, "expected text, found the control character 0x%02x",
-				(unsigned)parser->problem_value);
+				(unsigned)(parser->problem_value & 0xffff));
 		return;
 	}
 	int line = (int)parser->problem_mark.line + 1, column = (int)parser->problem_mark.column + 1;

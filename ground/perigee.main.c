@@ -3,16 +3,26 @@
 #include <string.h>
 #include <sysexits.h>
 
-#include "broker.h"
+#include "broker-policy.h"
 #include "commands.h"
 #include "core/log.h"
 #include "ground.h"
 #include "sandbox.h"
 
+static int check_policy(const char *path, struct complaints *c)
+{
+	struct policy *p = NULL;
+	int r = policy_load(path, c, &p);
+
+	if (r == 0)
+		policy_destroy(p);
+	return r;
+}
+
 static const struct lint_kind lint_kinds[] = {
 	{"workflow", "workflow file", check_workflow},
 	{"mission", "mission file", check_mission},
-	{"policy", "policy", broker_policy_check},
+	{"policy", "policy", check_policy},
 };
 
 static int command_lint_all(int argc, char **argv)

@@ -4,6 +4,7 @@
 #define CORE_CONFINE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "core/err.h"
@@ -21,6 +22,9 @@ struct confine_path {
 /* Landlock: from now on only these paths, and no TCP bind or connect but what was open, as far as the kernel has
  * it. 1 when in force, 0 when the kernel has no Landlock. A missing path is left out. */
 WARN_UNUSED int confine_paths(const struct confine_path *paths, size_t n);
+/* The same, but TCP connections to these ports may be made (from Linux 6.7 on others may not). */
+WARN_UNUSED int confine_paths_and_ports(
+	const struct confine_path *paths, size_t n, const uint16_t *ports, size_t n_ports);
 
 /* Seccomp: only these system calls (names), the others fail with EPERM; a few that no process of ours ever has
  * a reason to make (ptrace, bpf, kexec_load, …) end it. Names that this machine does not know are left out.

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * perigee-twin demo: the whole chain on one machine, from the twin's camera to a verified result on the
+ * ground, with the binaries that fly. The parts: its mission's folder, its processes, its report.
+ */
+#ifndef TWIN_DEMO_H
+#define TWIN_DEMO_H
+
+#include <cjson/cJSON.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/err.h"
+
+struct demo {
+	/* as asked for */
+	const char *scenes; /* NULL: rendered */
+	char out[PATH_MAX];
+	uint32_t seed;
+	unsigned count; /* of rendered scenes; with --scenes, of files */
+	unsigned rgb;   /* of them, by cam1 */
+	bool json, keep;
+
+	char work[PATH_MAX]; /* the mission's folder, the state in it; removed at the end */
+	int iiod_port, ground_port;
+	double seconds; /* from the first process to the last result */
+};
+
+int command_demo(int argc, char **argv);
+
+/* demo-mission.c: writes the mission into demo->work: keys, policy, mission file, workflow, images. */
+WARN_UNUSED int demo_mission_folder(struct demo *d);
+WARN_UNUSED int demo_mission_files(struct demo *d);
+/* The path of an executable of this project: beside ours, or where the build puts it. */
+WARN_UNUSED int demo_executable(const char *folder, const char *name, char ret_path[PATH_MAX]);
+
+/* demo-processes.c: starts the camera, the ground and the supervisor, follows them until every image has its
+ * result on the ground, and ends them. Says what went wrong on standard error. */
+WARN_UNUSED int demo_fly(struct demo *d);
+
+/* demo-report.c: what came down, held against what was there; writes the pictures and report.json. The caller
+ * deletes the report. */
+WARN_UNUSED int demo_report(struct demo *d, cJSON **ret_report);
+/* demo-table.c: the same for a person. */
+void demo_table(const struct demo *d, const cJSON *report);
+
+#endif
