@@ -44,7 +44,4 @@ struct serve_counts serve_counts(const struct serve *serve);
 void serve_stop(struct serve *serve);
 void serve_free(struct serve *serve);
 
-/* perigee-twin serve. The exit status. */
-int command_serve(int argc, char **argv);
-
 #endif
