@@ -177,8 +177,7 @@ int confine_paths(const struct confine_path *paths, size_t n)
 	return confine_paths_and_ports(paths, n, NULL, 0);
 }
 
-int confine_paths_and_ports(
-	const struct confine_path *paths, size_t n, const uint16_t *ports, size_t n_ports)
+int confine_paths_and_ports(const struct confine_path *paths, size_t n, const uint16_t *ports, size_t n_ports)
 {
 	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, RULESET_VERSION);
 
