@@ -33,7 +33,8 @@ struct serve;
 
 /* 512 x 512, seed 1, 127.0.0.1:30431, an exposure every 2 s, without end. */
 struct serve_options serve_defaults(void);
-/* Reads the scenes, makes the devices, listens, begins to expose. `warn` hears of files that are left out.
+/* Reads the scenes, makes the devices, listens, begins to expose. `warn` (may be NULL) hears of files that are left out,
+ * then and later of frames that cannot be had.
  * -errno; ret_reason (256 bytes) says what. Options are borrowed until destroyed. */
 WARN_UNUSED int serve_create(uv_loop_t *loop, const struct serve_options *options,
 	void (*warn)(void *user, bool error, const char *text), void *user, struct serve **ret_serve,
