@@ -428,7 +428,8 @@ static void end_all(struct launcher_server *s)
 
 static void drop_supervisor(struct launcher_server *s, const char *why)
 {
-	log_info("%s: killing what runs, and ending", why);
+	if (find_state(s, SLOT_RUNNING))
+		log_info("%s: killing what runs, and ending", why);
 	watch(s, s->sock, 0, EVENT_SUPERVISOR, 0, EPOLL_CTL_DEL);
 	end_all(s);
 }
