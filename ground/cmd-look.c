@@ -18,6 +18,7 @@
 #include "state-dir.h"
 
 #define RUNS_SHOWN 50
+#define LOG_BYTES_MAX (1u << 30) /* the largest that a mission file may allow */
 
 struct look {
 	const char *state;
@@ -294,7 +295,7 @@ static int print_log(const char *path, const char *stage, cJSON *list)
 {
 	CLEAN_FREE char *text = NULL;
 	size_t len;
-	int r = file_read(path, SIZE_MAX / 2, &text, &len);
+	int r = file_read(path, LOG_BYTES_MAX, &text, &len);
 
 	if (r < 0)
 		return r;

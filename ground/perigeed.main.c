@@ -143,6 +143,10 @@ static void end_turn(struct perigeed *d)
 {
 	bool looked = false;
 
+	/* What goes wrong because something is gone is not an end of a task: it stays as the last commit has
+	 * it. */
+	if (d->status != 0)
+		return;
 	do {
 		looked |= scheduler_dirty(d->scheduler);
 		int r = scheduler_dispatch(d->scheduler);
@@ -306,7 +310,12 @@ static int start_stage(void *user, const struct stage_launch *l)
 			.cpus_milli = l->cpus_milli,
 			.pids = l->pids},
 	};
-	return launcher_start(d->launcher, &request);
+	r = launcher_start(d->launcher, &request);
+	if (r != ERR_PEER)
+		return r;
+	/* The launcher died: so do we, and the task is interrupted, not failed. */
+	stop(d, EX_SOFTWARE);
+	return 0;
 }
 
 static void on_stage_end(struct launcher *l, const struct launch_result *res, void *user)
@@ -789,7 +798,7 @@ static int confine(struct perigeed *d)
 		"tgkill", "wait4", "waitid", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack",
 		"restart_syscall", "exit", "exit_group", "sysinfo", "uname", "getrusage", "fchown", "umask",
 		"fadvise64", "copy_file_range", "pselect6", "membarrier"};
-	const struct confine_path paths[] = {
+	struct confine_path paths[8 + MISSION_WORKFLOWS_MAX] = {
 		{.path = d->state, .write = true},
 		{.path = d->mission->images},
 		{.path = "/etc/localtime"},
@@ -797,7 +806,10 @@ static int confine(struct perigeed *d)
 		{.path = "/dev/null", .write = true},
 		{.path = "/proc/self"},
 	};
-	int r = confine_paths(paths, ARRAY_LEN(paths));
+	size_t n = 6;
+	for (size_t i = 0; i < d->mission->n_workflows; i++)
+		paths[n++].path = d->mission->workflows[i];
+	int r = confine_paths(paths, n);
 
 	if (r == 0)
 		log_warning("this kernel has no Landlock: the supervisor is confined by its user and by "
@@ -888,7 +900,8 @@ static void finish(struct perigeed *d)
 	launcher_destroy(d->launcher);
 	broker_client_destroy(d->broker);
 	control_destroy(d->control);
-	downlink_destroy(d->downlink);
+	downlink_destroy(
+		TAKE_PTR(d->downlink)); /* a worker's end may still want it; what it does is not committed */
 	for (size_t i = 0; i < ARRAY_LEN(own); i++)
 		if (uv_handle_get_type(own[i]) != UV_UNKNOWN_HANDLE)
 			close_handle(own[i], NULL);

@@ -4,13 +4,13 @@
 #include <getopt.h>
 #include <signal.h>
 #include <string.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include "core/log.h"
 #include "receive.h"
 
 #define LINGER_MS 5000 /* how long the sender may take to acknowledge the last Finished */
-#define EXIT_USAGE 2
 
 struct running {
 	uv_loop_t loop;
@@ -121,7 +121,7 @@ static const char help[] =
 	"\n"
 	"It may be killed at any time and started again: nothing is lost and nothing is filed twice.\n"
 	"\n"
-	"Exit codes: 0 ended as asked, 1 failed, 2 wrong usage.\n"
+	"Exit status: 0 ended as asked, 1 failed, 64 usage, 66 the key cannot be used.\n"
 	"\n"
 	"Example: perigee receive --listen 127.0.0.1:4560 --out ground-out --key mission.pub --once 1\n";
 
@@ -210,7 +210,7 @@ int receive_main(int argc, char **argv)
 			return 0;
 		}
 		if (parse_option(&o, c, optarg) < 0)
-			return EXIT_USAGE;
+			return EX_USAGE;
 	}
 	if (optind < argc || !o.listen.sin_family || !o.out || !o.key) {
 		if (optind < argc)
@@ -218,12 +218,14 @@ int receive_main(int argc, char **argv)
 		else
 			fprintf(stderr, "perigee receive: --listen, --out and --key are needed\n");
 		fprintf(stderr, "Try: perigee receive --help\n");
-		return EXIT_USAGE;
+		return EX_USAGE;
 	}
 	int r = receive_run(&o);
-	if (r == ERR_KEY || r == -ENOENT)
+	if (r == ERR_KEY || r == -ENOENT) {
 		fprintf(stderr, "perigee receive: %s: %s\n", o.key, err_text(r));
-	else if (r < 0)
+		return EX_NOINPUT;
+	}
+	if (r < 0)
 		fprintf(stderr, "perigee receive: %s\n", err_text(r));
 	return r < 0 ? 1 : 0;
 }

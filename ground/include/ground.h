@@ -55,6 +55,7 @@ struct downlink_options {
 	struct sockaddr_in to, from;
 	uint64_t batch_bytes_max;     /* of the blobs in a batch; one larger product goes alone. 0: 4 MiB */
 	uint64_t rate_bytes_per_s;    /* 0: as fast as the link takes it */
+	int64_t ack_ns;               /* CFDP: first wait for an answer, above the round trip. 0: 1 s */
 	const struct ground_key *key; /* copied */
 	/* What is known of a run, for the manifest: an object that the downlink deletes, or NULL. */
 	cJSON *(*run_provenance)(void *user, int64_t run);
@@ -95,6 +96,7 @@ struct receive_options {
 	unsigned once_batches;    /* end when so many batches were accepted in this life; 0: never */
 	unsigned once_runs;       /* end when so many runs have results in the folder; 0: never */
 	uint64_t batch_bytes_max; /* larger files are refused; 0: 256 MiB */
+	int64_t ack_ns;           /* as in downlink_options */
 	bool json;                /* one JSON object a line instead of text */
 	FILE *report;             /* lines about batches and results, borrowed; NULL: none */
 };
