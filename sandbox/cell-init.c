@@ -303,6 +303,7 @@ _Noreturn void cell_main(int sock, const struct sock_fprog *filter)
 	for (int i = 0; i < CELL_SOCKET; i++)
 		must(open("/dev/null", O_RDWR), "/dev/null");
 	forget_signals();
+	(void)prctl(PR_SET_NAME, "perigee-cell", 0, 0, 0);
 	/* In its groups and with its ids mapped when this comes. */
 	if (read(CELL_SOCKET, &go, 1) != 1)
 		_exit(122);

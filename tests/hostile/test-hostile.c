@@ -30,6 +30,7 @@ static bool ready;
 static char gone[128];
 static struct launch_result ended[2]; /* by task % 2 */
 static size_t n_ended;
+static off_t last_log_bytes; /* kept, of the last act that was run */
 
 static const struct launch_limits usual = {
 	.memory_bytes = 16 * MIB,
@@ -147,6 +148,7 @@ static struct launch_result run(const char *act, const struct launch_limits *lim
 	struct stage bad, good;
 	char path[160];
 	CLEAN_FREE char *copied = NULL;
+	struct stat st;
 	size_t len;
 
 	n_ended = 0;
@@ -164,6 +166,8 @@ static struct launch_result run(const char *act, const struct launch_limits *lim
 	snprintf(path, sizeof(path), "%s/result", good.out_path);
 	assert_int_equal(file_read(path, 4096, &copied, &len), 0);
 	assert_string_equal(copied, INPUT);
+	assert_int_equal(fstat(bad.log, &st), 0);
+	last_log_bytes = st.st_size;
 	if (ret_size)
 		*ret_size = size_of(&bad);
 	finish_stage(&bad);
@@ -253,14 +257,18 @@ static void test_output(void **state)
 static void test_log(void **state)
 {
 	struct launch_limits limits = short_time();
-	struct launch_result r = run("flood-log", &limits, NULL);
+	struct launch_result r = run("talk-much", &usual, NULL);
 
-	assert_ended(&r, LAUNCH_LIMIT_TIME, SIGKILL, "0.300 s");
+	assert_ended(&r, LAUNCH_EXITED, 9, "");
 	assert_true(r.log_cut);
-	assert_true(r.log_bytes > LOG_BYTES_MAX);
+	assert_int_equal(r.log_bytes, 256 * 1024);
+	assert_int_equal(last_log_bytes, LOG_BYTES_MAX);
+	assert_int_equal(strspn(r.last_line, "y"), LAUNCH_REASON_BYTES - 1);
 	/* Drained at about 3 MB/s, and not as fast as it can write. */
+	r = run("flood-log", &limits, NULL);
+	assert_ended(&r, LAUNCH_LIMIT_TIME, SIGKILL, "0.300 s");
 	assert_true(r.log_bytes < 32 * MIB);
-	assert_int_equal(strspn(r.last_line, "x"), LAUNCH_REASON_BYTES - 1);
+	assert_in_range(last_log_bytes, 0, LOG_BYTES_MAX);
 }
 
 static void test_time(void **state)
