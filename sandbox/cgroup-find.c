@@ -9,12 +9,14 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 
 #include "core/file.h"
 #include "core/log.h"
 
 #define PARENT "perigee-launcher"
 #define KILL_WAIT_MS 5000
+#define RMDIR_TRIES 10
 
 static const char *const controller_name[CGROUP_CONTROLLER_MAX] = {
 	[CGROUP_MEMORY] = "memory",
@@ -181,6 +183,19 @@ static bool owner_lives(const char *name)
 	return cgroup_owner_name(pid, now, sizeof(now)) == 0 && strcmp(now, name) == 0;
 }
 
+int cgroup_rmdir(int parent, const char *name)
+{
+	const struct timespec moment = {.tv_nsec = 500000};
+
+	for (int tries = 0;; tries++) {
+		if (unlinkat(parent, name, AT_REMOVEDIR) == 0)
+			return 0;
+		if (errno != EBUSY || tries == RMDIR_TRIES)
+			return -errno;
+		(void)nanosleep(&moment, NULL);
+	}
+}
+
 /* Kills what is in a group and waits, bounded, until it is gone. */
 static void kill_all(int dir)
 {
@@ -208,6 +223,7 @@ static void collect_owner(int parent, const char *name, const char *where)
 		return;
 	for (struct dirent *e; (e = readdir(dir));) {
 		CLEAN_FD int cell = -1;
+		int err;
 
 		if (e->d_type != DT_DIR || e->d_name[0] == '.')
 			continue;
@@ -215,8 +231,9 @@ static void collect_owner(int parent, const char *name, const char *where)
 		if (cell < 0)
 			continue;
 		kill_all(cell);
-		if (unlinkat(owner, e->d_name, AT_REMOVEDIR) < 0)
-			log_warning("%s/%s/%s: cannot collect: %s", where, name, e->d_name, err_text(-errno));
+		err = cgroup_rmdir(owner, e->d_name);
+		if (err < 0)
+			log_warning("%s/%s/%s: cannot collect: %s", where, name, e->d_name, err_text(err));
 	}
 	closedir(dir);
 	if (unlinkat(parent, name, AT_REMOVEDIR) == 0)

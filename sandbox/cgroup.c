@@ -101,7 +101,7 @@ void cgroups_close(struct cgroups *g)
 	}
 }
 
-int cgroup_make(struct cgroups *g, unsigned cell, struct cgroup *ret_group)
+int cgroup_open(struct cgroups *g, unsigned cell, struct cgroup *ret_group)
 {
 	struct cgroup group;
 	int err;
@@ -110,13 +110,7 @@ int cgroup_make(struct cgroups *g, unsigned cell, struct cgroup *ret_group)
 	for (size_t i = 0; i < CGROUP_TREES_MAX; i++)
 		group.fd[i] = -1;
 	for (size_t i = 0; i < g->n_trees; i++) {
-		int own = g->tree[i].own_fd;
-
-		if (mkdirat(own, group.name, 0755) < 0 && errno != EEXIST) {
-			err = -errno;
-			goto undo;
-		}
-		group.fd[i] = openat(own, group.name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		group.fd[i] = openat(g->tree[i].own_fd, group.name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		if (group.fd[i] < 0) {
 			err = -errno;
 			goto undo;
@@ -125,7 +119,29 @@ int cgroup_make(struct cgroups *g, unsigned cell, struct cgroup *ret_group)
 	*ret_group = group;
 	return 0;
 undo:
-	cgroup_remove(g, &group);
+	for (size_t i = 0; i < g->n_trees; i++) {
+		if (group.fd[i] >= 0)
+			close(group.fd[i]);
+	}
+	return err;
+}
+
+int cgroup_make(struct cgroups *g, unsigned cell, struct cgroup *ret_group)
+{
+	char name[16];
+	size_t made = 0;
+	int err = 0;
+
+	snprintf(name, sizeof(name), "%u", cell);
+	for (; made < g->n_trees && err == 0; made += err == 0) {
+		/* One that could not be removed the last time has that time's counts. */
+		(void)unlinkat(g->tree[made].own_fd, name, AT_REMOVEDIR);
+		err = mkdirat(g->tree[made].own_fd, name, 0755) < 0 ? -errno : 0;
+	}
+	if (err == 0)
+		err = cgroup_open(g, cell, ret_group);
+	for (size_t i = 0; err < 0 && i < made; i++)
+		(void)unlinkat(g->tree[i].own_fd, name, AT_REMOVEDIR);
 	return err;
 }
 
@@ -211,7 +227,7 @@ void cgroup_remove(struct cgroups *g, struct cgroup *group)
 		if (group->fd[i] < 0)
 			continue;
 		close(TAKE_FD(group->fd[i]));
-		if (unlinkat(g->tree[i].own_fd, group->name, AT_REMOVEDIR) < 0)
+		if (cgroup_rmdir(g->tree[i].own_fd, group->name) < 0)
 			log_warning("%s/%s: cannot remove the group: %s", g->tree[i].path, group->name,
 				err_text(-errno));
 	}

@@ -48,7 +48,10 @@ WARN_UNUSED int cgroups_open(struct cgroups *ret_groups, char *ret_reason, size_
 /* Removes our folder: every cell's group must be gone. */
 void cgroups_close(struct cgroups *g);
 
+/* Makes a cell's group, which must not be there (-EEXIST). */
 WARN_UNUSED int cgroup_make(struct cgroups *g, unsigned cell, struct cgroup *ret_group);
+/* Opens one that another process has made. */
+WARN_UNUSED int cgroup_open(struct cgroups *g, unsigned cell, struct cgroup *ret_group);
 /* For CLONE_INTO_CGROUP, or -1 when no controller is in version 2. Borrowed. */
 int cgroup_clone_fd(const struct cgroups *g, const struct cgroup *group);
 /* Moves a process into the version 1 groups: after the clone, before it has children. */
