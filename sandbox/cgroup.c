@@ -67,17 +67,34 @@ static uint64_t get_keyed(int dir, const char *file, const char *key)
 	return 0;
 }
 
+/* PID-STARTTIME-NAMESPACE: launchers may see the same groups from different pid namespaces. */
+static int name_own(char *ret_name, size_t cap)
+{
+	char pid[64];
+	struct stat st;
+	int err = cgroup_owner_name(getpid(), pid, sizeof(pid));
+
+	if (err < 0)
+		return err;
+	if (stat("/proc/self/ns/pid", &st) < 0)
+		return -errno;
+	snprintf(ret_name, cap, "%s-%ju", pid, (uintmax_t)st.st_ino);
+	return 0;
+}
+
 int cgroups_open(struct cgroups *ret_groups, char *ret_reason, size_t cap)
 {
 	struct cgroups g;
-	char own[64];
+	char own[96];
 	int err = cgroup_find(&g, ret_reason, cap);
 
 	if (err < 0)
 		return err;
-	err = cgroup_owner_name(getpid(), own, sizeof(own));
-	if (err < 0)
+	err = name_own(own, sizeof(own));
+	if (err < 0) {
+		snprintf(ret_reason, cap, "/proc/self: %s", err_text(err));
 		return err;
+	}
 	for (size_t i = 0; i < g.n_trees; i++) {
 		err = cgroup_tree_own(&g.tree[i], own, ret_reason, cap);
 		if (err < 0)

@@ -3,7 +3,8 @@
  * Control groups, version 2 and version 1, behind one small interface. Each controller is used where the
  * machine has it: in the unified hierarchy when it lists it, otherwise in the version 1 hierarchy that is
  * mounted for it (hybrid machines have both). Everything lives in
- * HIERARCHY/perigee-launcher/PID-STARTTIME/CELL.
+ * HIERARCHY/perigee-launcher/PID-STARTTIME-NAMESPACE/CELL,
+ * and the middle one is locked (flock) while its owner lives.
  */
 #ifndef SANDBOX_CGROUP_H
 #define SANDBOX_CGROUP_H
@@ -19,7 +20,7 @@ enum cgroup_controller { CGROUP_MEMORY, CGROUP_PIDS, CGROUP_CPU, CGROUP_CPUACCT,
 /* A hierarchy in which we have groups. */
 struct cgroup_tree {
 	bool v2;
-	int own_fd;     /* .../perigee-launcher/PID-STARTTIME */
+	int own_fd;     /* .../perigee-launcher/PID-STARTTIME-NAMESPACE */
 	char path[256]; /* of that folder */
 };
 
