@@ -241,13 +241,14 @@ static void collect_owner(int parent, const char *name, const char *where)
 		kill_all(cell);
 		err = cgroup_rmdir(owner, e->d_name);
 		if (err < 0)
-			log_warning("%s/%s/%s: cannot collect: %s", where, name, e->d_name, err_text(err));
+			log_warning("%s/" PARENT "/%s/%s: cannot collect: %s", where, name, e->d_name,
+				err_text(err));
 	}
 	closedir(dir);
 	if (unlinkat(parent, name, AT_REMOVEDIR) == 0)
-		log_info("%s/%s: collected the groups of a launcher that is dead", where, name);
+		log_info("%s/" PARENT "/%s: collected the groups of a launcher that is dead", where, name);
 	else if (errno != ENOENT)
-		log_warning("%s/%s: cannot collect: %s", where, name, err_text(-errno));
+		log_warning("%s/" PARENT "/%s: cannot collect: %s", where, name, err_text(-errno));
 }
 
 static void collect(int parent, const char *where)

@@ -221,10 +221,18 @@ int cgroup_limit(const struct cgroups *g, const struct cgroup *group, const stru
 	return limit_cpu(group->fd[cpu], g->tree[cpu].v2, limits->cpus_milli);
 }
 
+uint64_t cgroup_cpu_ns(const struct cgroups *g, const struct cgroup *group)
+{
+	size_t cpu = g->tree_of[CGROUP_CPUACCT];
+
+	return g->tree[cpu].v2 ? get_keyed(group->fd[cpu], "cpu.stat", "usage_usec") * 1000
+			       : get_number(group->fd[cpu], "cpuacct.usage");
+}
+
 void cgroup_usage(const struct cgroups *g, const struct cgroup *group, struct cgroup_usage *ret_usage)
 {
-	size_t memory = g->tree_of[CGROUP_MEMORY], cpu = g->tree_of[CGROUP_CPUACCT];
-	int memory_fd = group->fd[memory], cpu_fd = group->fd[cpu];
+	size_t memory = g->tree_of[CGROUP_MEMORY];
+	int memory_fd = group->fd[memory];
 
 	if (g->tree[memory].v2) {
 		ret_usage->peak_memory_bytes = get_number(memory_fd, "memory.peak");
@@ -233,8 +241,7 @@ void cgroup_usage(const struct cgroups *g, const struct cgroup *group, struct cg
 		ret_usage->peak_memory_bytes = get_number(memory_fd, "memory.max_usage_in_bytes");
 		ret_usage->oom_kills = get_keyed(memory_fd, "memory.oom_control", "oom_kill");
 	}
-	ret_usage->cpu_ns = g->tree[cpu].v2 ? get_keyed(cpu_fd, "cpu.stat", "usage_usec") * 1000
-					    : get_number(cpu_fd, "cpuacct.usage");
+	ret_usage->cpu_ns = cgroup_cpu_ns(g, group);
 	ret_usage->pids_hits = get_keyed(group->fd[g->tree_of[CGROUP_PIDS]], "pids.events", "max");
 }
 

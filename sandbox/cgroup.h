@@ -60,6 +60,8 @@ WARN_UNUSED int cgroup_enter(const struct cgroups *g, const struct cgroup *group
 /* `pids_extra`: processes of ours in the group, which do not count. */
 WARN_UNUSED int cgroup_limit(const struct cgroups *g, const struct cgroup *group,
 	const struct launch_limits *limits, unsigned pids_extra);
+/* CPU time used so far by all that was ever in the group; 0 when it cannot be read. */
+uint64_t cgroup_cpu_ns(const struct cgroups *g, const struct cgroup *group);
 /* What cannot be read stays 0. */
 void cgroup_usage(const struct cgroups *g, const struct cgroup *group, struct cgroup_usage *ret_usage);
 /* Its processes are dead. Logs what it cannot remove. */

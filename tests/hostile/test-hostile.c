@@ -389,6 +389,43 @@ static void test_many(void **state)
 	}
 }
 
+static void on_second_ready(struct launcher *l, void *user)
+{
+	*(bool *)user = true;
+}
+
+/* A launcher that starts beside another leaves its stages alone. */
+static void test_side_by_side(void **state)
+{
+	static const struct launcher_callbacks second_callbacks = {
+		.on_end = on_end, .on_gone = on_gone, .on_ready = on_second_ready};
+	struct launcher *second;
+	bool second_ready = false;
+	struct stage s;
+	int fd;
+
+	n_ended = 0;
+	make_stage(&s, 8);
+	start(&s, "/hostile", "hold-lock", &usual);
+	wait_for_log(&s);
+	assert_int_equal(launcher_create(&loop, LAUNCHER_PATH, &second_callbacks, &second_ready, &second), 0);
+	while (!second_ready && !gone[0])
+		uv_run(&loop, UV_RUN_ONCE);
+	assert_string_equal(gone, "");
+	launcher_destroy(second);
+	fd = openat(s.out, "result", O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), -1);
+	assert_int_equal(n_ended, 0);
+	assert_int_equal(launcher_kill(launcher, 8), 0);
+	while (n_ended < 1)
+		uv_run(&loop, UV_RUN_ONCE);
+	assert_ended(&ended[0], LAUNCH_KILLED, SIGKILL, "on request");
+	assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), 0);
+	close(fd);
+	finish_stage(&s);
+}
+
 /* The launcher killed: its stages die, and the next one is ready only when nothing of them is left. */
 static void test_launcher_killed(void **state)
 {
@@ -496,6 +533,7 @@ int main(void)
 		cmocka_unit_test(test_setup_failures),
 		cmocka_unit_test(test_kill),
 		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_side_by_side),
 		cmocka_unit_test(test_launcher_killed),
 		cmocka_unit_test(test_nothing_left),
 	};
