@@ -216,6 +216,7 @@ static void put_blob(struct world *w, int64_t run, uint64_t seed, size_t len, in
 
 static void until_idle(struct world *w)
 {
+	uv_run(&w->loop, UV_RUN_NOWAIT); /* the open turn ends, and may have been all */
 	while (!w->expired && !(downlink_idle(w->downlink) && !store_changing(w->store)))
 		uv_run(&w->loop, UV_RUN_ONCE);
 	assert_false(w->expired);
@@ -408,6 +409,12 @@ static void test_bad_products(void **state)
 	memset(p.type, 'a', sizeof(p.type));
 	assert_int_equal(downlink_product(w.downlink, &p), ERR_FORMAT);
 	assert_true(downlink_idle(w.downlink));
+	p = good; /* noted, and in nobody's way */
+	p.bytes = PRODUCT_BYTES_MAX + 1;
+	assert_int_equal(downlink_product(w.downlink, &p), 0);
+	until_idle(&w);
+	CLEAN_JSON cJSON *status = downlink_status(w.downlink);
+	assert_int_equal(json_int(status, "failed", 0), 1);
 	end(&w);
 }
 
