@@ -263,7 +263,8 @@ int on_lane_ended(struct lane *l, int wait_status)
 		snprintf(s->told.reason, sizeof(s->told.reason), "its worker died of signal %d",
 			WTERMSIG(wait_status));
 	else
-		snprintf(s->told.reason, sizeof(s->told.reason), "its worker ended");
+		snprintf(s->told.reason, sizeof(s->told.reason), "its worker ended with status %d",
+			WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : -1);
 	log_warning("%s is down: %s", s->spec->name, s->told.reason);
 	if (l->role == WORKER_CAPTURES) {
 		s->told.dropped++;

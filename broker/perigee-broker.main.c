@@ -130,6 +130,9 @@ int main(int argc, char **argv)
 			r = broker_serve(policy, o.fd, o.verbose);
 			if (r < 0)
 				log_error("ends: %s", err_text(r));
+			/* Confined as we are, what libraries want to do at the end (libxml2's, a leak check)
+			 * may not. */
+			_exit(r < 0 ? EXIT_FAILURE : EXIT_SUCCESS);
 		}
 	}
 	policy_destroy(policy);

@@ -143,7 +143,8 @@ static void end_turn(struct perigeed *d)
 {
 	bool looked = false;
 
-	/* What goes wrong because something is gone is not an end of a task: it stays as the last commit has it. */
+	/* What goes wrong because something is gone is not an end of a task: it stays as the last commit has
+	 * it. */
 	if (d->status != 0)
 		return;
 	do {
@@ -899,7 +900,8 @@ static void finish(struct perigeed *d)
 	launcher_destroy(d->launcher);
 	broker_client_destroy(d->broker);
 	control_destroy(d->control);
-	downlink_destroy(TAKE_PTR(d->downlink)); /* a worker's end may still want it; what it does is not committed */
+	downlink_destroy(
+		TAKE_PTR(d->downlink)); /* a worker's end may still want it; what it does is not committed */
 	for (size_t i = 0; i < ARRAY_LEN(own); i++)
 		if (uv_handle_get_type(own[i]) != UV_UNKNOWN_HANDLE)
 			close_handle(own[i], NULL);

@@ -46,7 +46,6 @@
 	}
 
 const struct stage_syscall stage_syscalls[] = {
-	/* the most frequent first: the filter is a chain */
 	CALL(read, "inputs"),
 	CALL(write, "outputs, the log"),
 	CALL(futex, "locks of threads"),

@@ -6,6 +6,8 @@
 #include <linux/filter.h>
 #include <stdint.h>
 
+#include <stdbool.h>
+
 #include "core/err.h"
 
 #define STAGE_FILTER_MAX 1024 /* instructions */

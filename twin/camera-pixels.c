@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "camera-parts.h"
-#include "core/log.h"
 
 struct job {
 	uv_work_t work;
@@ -106,17 +105,27 @@ void pixels_unref(struct pixels *p)
 	free(p);
 }
 
+static void tell(const struct camera *c, const struct job *j, bool error)
+{
+	char text[CAMERA_FRAME_ID_BYTES + IMAGE_REASON_BYTES + 300];
+	const char *why = j->reason[0] ? j->reason : err_text(j->err);
+
+	(void)snprintf(text, sizeof(text), "frame %s: %s%s%s", j->frame_id, j->path ? j->path : "",
+		j->path ? ": " : "", why);
+	if (c->opt.warn)
+		c->opt.warn(c->opt.user, error, text);
+}
+
 static void take_result(struct camera *c, struct job *j)
 {
 	if (j->err < 0) {
-		log_error("%s: frame %s: %s%s%s", c->opt.name, j->frame_id, j->path ? j->path : "",
-			j->path ? ": " : "", j->reason[0] ? j->reason : err_text(j->err));
+		tell(c, j, true);
 		c->failed = -EIO;
 		c->failed_number = j->number;
 		return;
 	}
 	if (j->reason[0])
-		log_warning("%s", j->reason);
+		tell(c, j, false);
 	if (!c->n_waiting || c->memory[0].number != j->number || c->head_pixels)
 		return; /* released meanwhile */
 	struct pixels *p = calloc(1, sizeof(*p));

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <sysexits.h>
 
+#include "commands-twin.h"
 #include "core/file.h"
 #include "core/json.h"
 #include "demo.h"

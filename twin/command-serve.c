@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sysexits.h>
 
+#include "commands-twin.h"
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/yaml.h"

@@ -41,10 +41,10 @@ struct flight {
 	struct child child[CHILDREN];
 	int logs; /* standard error of all of them */
 	char logs_path[PATH_MAX];
-	unsigned expected;     /* images */
-	unsigned ended;    /* runs */
+	unsigned expected;                    /* images */
+	unsigned ended;                       /* runs */
 	unsigned products, products_received; /* of those that ended; on the ground */
-	unsigned received;     /* runs with results on the ground */
+	unsigned received;                    /* runs with results on the ground */
 	bool ending, good;
 	int err;
 };
@@ -231,8 +231,8 @@ static void on_supervisor_line(struct flight *f, const cJSON *j)
 
 		f->ended++;
 		/* ship-count sends one product of each stage that is done */
-		cJSON_ArrayForEach(stage,
-			cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(j, "run"), "stages"))
+		cJSON_ArrayForEach(stage, cJSON_GetObjectItemCaseSensitive(
+						  cJSON_GetObjectItemCaseSensitive(j, "run"), "stages"))
 			f->products += !strcmp(json_str(stage, "state"), "done");
 	}
 	progress(f, what);
@@ -261,7 +261,8 @@ static void on_ground_line(struct flight *f, const cJSON *j)
 	if (event && !strcmp(event, "listening")) {
 		f->d->ground_port = (int)json_int(j, "port", 0);
 		start_supervisor(f);
-	} else if (event && !strcmp(event, "result") && !cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(j, "duplicate"))) {
+	} else if (event && !strcmp(event, "result") &&
+		   !cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(j, "duplicate"))) {
 		const char *product = json_str(j, "product");
 
 		f->products_received++;

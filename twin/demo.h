@@ -27,8 +27,6 @@ struct demo {
 	double seconds; /* from the first process to the last result */
 };
 
-int command_demo(int argc, char **argv);
-
 /* demo-mission.c: writes the mission into demo->work: keys, policy, mission file, workflow, images. */
 WARN_UNUSED int demo_mission_folder(struct demo *d);
 WARN_UNUSED int demo_mission_files(struct demo *d);

@@ -3,9 +3,8 @@
 #include <string.h>
 #include <sysexits.h>
 
+#include "commands-twin.h"
 #include "core/log.h"
-#include "demo.h"
-#include "serve.h"
 
 static const struct {
 	const char *name;
@@ -13,6 +12,7 @@ static const struct {
 	const char *what;
 } commands[] = {
 	{"demo", command_demo, "the sample payload from camera to ground, on this machine"},
+	{"frame", command_frame, "one frame as a file, to try a workflow on"},
 	{"serve", command_serve, "the cameras and sensors as IIO devices over TCP"},
 };
 

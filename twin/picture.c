@@ -74,56 +74,76 @@ static unsigned sample(const struct pam *form, const uint8_t *data, size_t pixel
 	return pam_sample_bytes(form) == 2 ? (unsigned)data[2 * i] << 8 | data[2 * i + 1] : data[i];
 }
 
-/* Where black and white lie for 16-bit samples: for each colour its own black (the air's light differs with
- * the wavelength), for all one range, so that hues stay. Clouds do not count, or a cloudy scene would be
- * dark. */
-static int find_stretch(const struct pam *form, const uint8_t *data, const uint8_t *mask, const size_t at[3],
-	float ret_black[3], float *ret_range)
+/* How numbers become shades. */
+struct stretch {
+	float black[3], range; /* for each colour its own black, for all one range, so that hues stay */
+	float cloud;           /* what is white where the mask says cloud, so that clouds keep their relief */
+	float gamma, lift;
+};
+
+/* The samples of one colour, of cloud or of the rest: the values below which `low` and `high` of them lie. */
+static void find_range(const struct pam *form, const uint8_t *data, const uint8_t *mask, size_t at,
+	bool cloud, double low, double high, uint32_t count[65536], float *ret_low, float *ret_high)
 {
-	size_t n = (size_t)form->width * form->height, counted = 0;
-	CLEAN_FREE uint32_t *count = calloc(65536, sizeof(*count));
-	float range = 0;
+	size_t n = (size_t)form->width * form->height, counted = 0, below = 0;
+
+	memset(count, 0, 65536 * sizeof(*count));
+	for (size_t i = 0; i < n; i++) {
+		if ((mask && mask[i] == MASK_CLOUD) != cloud)
+			continue;
+		count[sample(form, data, i, at)]++;
+		counted++;
+	}
+	*ret_low = *ret_high = 0;
+	for (size_t v = 0; v < 65536; v++) {
+		if (!count[v])
+			continue;
+		if ((double)below <= (double)counted * low)
+			*ret_low = (float)v;
+		if ((double)below <= (double)counted * high)
+			*ret_high = (float)v;
+		below += count[v];
+	}
+}
+
+/* For 16-bit samples. Black differs with the colour (the air's own light does); clouds do not count for the
+ * range, or a cloudy scene would be dark. */
+static int find_stretch(const struct pam *form, const uint8_t *data, const uint8_t *mask, const size_t at[3],
+	struct stretch *ret_stretch)
+{
+	CLEAN_FREE uint32_t *count = malloc(65536 * sizeof(*count));
+	struct stretch s = {.gamma = 0.75f, .lift = 0.06f};
+	float low, high;
 
 	if (!count)
 		return -ENOMEM;
 	for (size_t k = 0; k < 3; k++) {
-		memset(count, 0, 65536 * sizeof(*count));
-		counted = 0;
-		for (size_t i = 0; i < n; i++) {
-			if (mask && mask[i] == MASK_CLOUD)
-				continue;
-			count[sample(form, data, i, at[k])]++;
-			counted++;
-		}
-		size_t below = 0, low = 0, high = 0;
-		for (size_t v = 0; v < 65536; v++) {
-			if (!count[v])
-				continue;
-			if (below <= counted / 200)
-				low = v;
-			if (below <= counted - counted / 50)
-				high = v;
-			below += count[v];
-		}
-		ret_black[k] = (float)low;
-		range = fmaxf(range, (float)(high - low));
+		find_range(form, data, mask, at[k], false, 0.005, 0.98, count, &s.black[k], &high);
+		s.range = fmaxf(s.range, high - s.black[k]);
 	}
+	find_range(form, data, mask, at[1], true, 0, 0.99, count, &low, &high);
+	s.cloud = fmaxf(high, 1);
 	/* A calm sea fills few numbers: do not make a storm of its noise. 16-bit frames are reflectances x
 	 * 10000. */
-	*ret_range = fminf(fmaxf(range * 1.15f, 900), 3500);
+	s.range = fminf(fmaxf(s.range * 1.15f, 900), 3500);
+	*ret_stretch = s;
 	return 0;
 }
 
 static uint32_t colour(const struct pam *form, const uint8_t *data, size_t pixel, const size_t at[3],
-	const float black[3], float range)
+	const struct stretch *s, bool cloud)
 {
 	uint32_t rgb = 0;
 
 	for (size_t k = 0; k < 3; k++) {
-		float v = ((float)sample(form, data, pixel, at[k]) - black[k]) / range;
+		float v = (float)sample(form, data, pixel, at[k]);
+		if (cloud)
+			v /= s->cloud;
+		else
+			v = (v - s->black[k]) / s->range;
 		v = fminf(fmaxf(v, 0), 1);
-		if (form->maxval > 255)
-			v = 0.06f + 0.94f * powf(v, 0.75f);
+		if (!cloud && s->gamma != 1)
+			v = s->lift + (1 - s->lift) * powf(v, s->gamma);
 		rgb = rgb << 8 | (uint32_t)lrintf(255 * v);
 	}
 	return rgb;
@@ -177,7 +197,7 @@ int picture_write(const char *png, const struct pam *form, const uint8_t *data, 
 	const struct picture_box *boxes, size_t n_boxes, const char *title)
 {
 	int top = title ? TITLE_HEIGHT : 0;
-	float black[3] = {0}, range = form->maxval;
+	struct stretch stretch = {.range = form->maxval, .cloud = form->maxval, .gamma = 1};
 	size_t at[3];
 
 	if (!form->width || !form->height || !form->depth || !form->maxval || n_boxes > PICTURE_BOXES_MAX)
@@ -189,16 +209,17 @@ int picture_write(const char *png, const struct pam *form, const uint8_t *data, 
 	p.rgb = rgb;
 	find_colours(form, at);
 	if (form->maxval > 255) {
-		int err = find_stretch(form, data, mask, at, black, &range);
+		int err = find_stretch(form, data, mask, at, &stretch);
 		if (err)
 			return err;
 	}
 	for (uint32_t y = 0; y < form->height; y++) {
 		for (uint32_t x = 0; x < form->width; x++) {
 			size_t i = (size_t)y * form->width + x;
-			uint32_t c = colour(form, data, i, at, black, range);
-			if (mask && mask[i] == MASK_CLOUD)
-				c = tint(c, 0xff5fa2, 0.38f);
+			bool cloud = mask && mask[i] == MASK_CLOUD;
+			uint32_t c = colour(form, data, i, at, &stretch, cloud);
+			if (cloud)
+				c = tint(c, 0xff5fa2, 0.33f);
 			else if (mask && mask[i] == MASK_SHADOW)
 				c = tint(c, 0x3a3aff, 0.18f);
 			dot(&p, (int)x, (int)y + top, c);

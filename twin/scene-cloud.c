@@ -2,8 +2,9 @@
 /*
  * Clouds: an optical depth from noise above a level that gives the wanted cover, lit from the Sun's side,
  * bright and flat in the visible and the near infrared, a little darker in the SWIR as water droplets are.
- * Each casts its shadow away from the Sun, as far as its height says; the sky still lights a shadow, most in
- * the blue.
+ * Each casts its shadow away from the Sun, as far as its height says. A shadow takes away the direct part of
+ * the light that the ground sends back, less of it in the blue, which the sky still gives; the air's own
+ * light above it stays.
  */
 #include <errno.h>
 #include <math.h>
@@ -11,7 +12,31 @@
 #include "scene-parts.h"
 
 static const float droplets[SCENE_BANDS] = {1.00f, 0.98f, 0.99f, 1.06f, 0.80f, 0.62f};
-static const float direct_light[SCENE_BANDS] = {0.36f, 0.46f, 0.54f, 0.68f, 0.76f, 0.80f};
+/* The air's own light, in every pixel that no cloud covers. */
+static const float path_light[SCENE_BANDS] = {0.066f, 0.036f, 0.021f, 0.009f, 0.002f, 0.001f};
+static const float direct_light[SCENE_BANDS] = {0.45f, 0.55f, 0.62f, 0.72f, 0.78f, 0.80f};
+
+/* The field whose heights are clouds: large smooth heaps, and on them the billows that make their edges. The
+ * billows grow with the heaps, so that a clear sky is not full of shreds. Standard deviation about 1. */
+static int shape(float *field, uint32_t w, uint32_t h, double cell_px, double cover, struct rng *r)
+{
+	size_t n = (size_t)w * h;
+	CLEAN_FREE float *billows = calloc(n, sizeof(*billows));
+	float foot, step = 0.55f;
+
+	if (!billows)
+		return -ENOMEM;
+	int err = noise_add(field, w, h, cell_px, 3, 0.5, 1, rng_next(r));
+	if (!err)
+		err = noise_add(billows, w, h, cell_px / 5, 6, 0.62, 0.42, rng_next(r));
+	if (!err)
+		err = field_quantile(field, n, fmax(0, 1 - cover * 1.6), &foot);
+	if (err)
+		return err;
+	for (size_t i = 0; i < n; i++)
+		field[i] += billows[i] * fminf(fmaxf((field[i] - foot) / step, 0), 1);
+	return 0;
+}
 
 int clouds_paint(struct canvas *c, double target)
 {
@@ -19,7 +44,7 @@ int clouds_paint(struct canvas *c, double target)
 	double m = 1 / c->spec->gsd_m;
 	double height_m = rng_range(&r, 350, 900), cell_m = rng_range(&r, 700, 2000);
 	double depth =
-		rng_range(&r, 1.6, 4.0); /* optical depth for each standard deviation above the level */
+		rng_range(&r, 2.6, 7.0); /* optical depth for each standard deviation above the level */
 	double away_px = height_m / tan(c->truth->sun_elevation_deg * M_PI / 180) * m;
 	int dx = (int)lround(c->sun_x * away_px), dy = (int)lround(c->sun_y * away_px);
 	uint32_t w = c->w + (uint32_t)abs(dx), h = c->h + (uint32_t)abs(dy);
@@ -33,7 +58,7 @@ int clouds_paint(struct canvas *c, double target)
 	CLEAN_FREE float *mottle = calloc(c->n, sizeof(float));
 	if (!field || !inside || !mottle)
 		return -ENOMEM;
-	int err = noise_add(field, w, h, cell_m * m, 8, 0.58, 1, rng_next(&r));
+	int err = shape(field, w, h, cell_m * m, target, &r);
 	if (!err)
 		err = noise_add(mottle, c->w, c->h, 260 * m, 5, 0.6, 1, rng_next(&r));
 	if (err)
@@ -66,7 +91,8 @@ int clouds_paint(struct canvas *c, double target)
 			c->cloud[i] = alpha;
 			c->shadow[i] = dark;
 			for (int b = 0; b < c->n_bands; b++) {
-				float ground = c->band[b][i] * (1 - direct_light[b] * dark);
+				float sent = fmaxf(c->band[b][i] - path_light[b], 0);
+				float ground = c->band[b][i] - sent * direct_light[b] * dark;
 				c->band[b][i] = ground * (1 - alpha) + alpha * white * droplets[b];
 			}
 		}

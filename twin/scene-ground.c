@@ -89,7 +89,7 @@ static int raise_land(struct canvas *c, struct fields *f)
 		water = rng_range(&r, 0.45, 0.75);
 		ramp = 3.0 / fmax(c->w, c->h);
 	}
-	int err = noise_add(f->height, c->w, c->h, 1600 / c->spec->gsd_m, 9, 0.48, 1, rng_next(&r));
+	int err = noise_add(f->height, c->w, c->h, 1600 / c->spec->gsd_m, 6, 0.48, 1, rng_next(&r));
 	if (err)
 		return err;
 	for (uint32_t y = 0; y < c->h; y++)
@@ -108,18 +108,31 @@ static int raise_land(struct canvas *c, struct fields *f)
 	return 0;
 }
 
+static bool on_land(const struct canvas *c, double x, double y)
+{
+	return x >= 0 && y >= 0 && x < c->w && y < c->h && c->land[(size_t)y * c->w + (size_t)x] == 1;
+}
+
+/* A pier on the line through (x, y) towards (dx, dy): from where that line leaves the land. */
 static void put_pier(
 	struct canvas *c, double x, double y, double dx, double dy, double length_px, double half_px)
 {
-	int reach = (int)(length_px + half_px) + 1;
+	double root = length_px;
 
+	while (root > -1.5 * length_px && !on_land(c, x + root * dx, y + root * dy))
+		root -= 0.5;
+	if (root <= -1.5 * length_px || root > 0.6 * length_px)
+		return; /* no land to stand on, or no water to reach */
+	x += root * dx;
+	y += root * dy;
+	int reach = (int)(length_px + half_px) + 1;
 	for (int py = (int)y - reach; py <= (int)y + reach; py++) {
 		for (int px = (int)x - reach; px <= (int)x + reach; px++) {
 			double u = (px + 0.5 - x) * dx + (py + 0.5 - y) * dy;
 			double v = (py + 0.5 - y) * dx - (px + 0.5 - x) * dy;
 			if (px < 0 || py < 0 || px >= (int)c->w || py >= (int)c->h)
 				continue;
-			if (u >= -0.3 * length_px && u <= length_px && fabs(v) <= half_px)
+			if (u >= -1.5 * half_px && u <= length_px && fabs(v) <= half_px)
 				c->land[(size_t)py * c->w + (size_t)px] = 2; /* built */
 		}
 	}
@@ -243,6 +256,10 @@ static void paint_land(struct canvas *c, const struct fields *f, uint32_t x, uin
 			c->band[b][i] *= 1 + 0.07f * f->fine[i];
 	} else if (f->wet[i] > -1.2f) {
 		paint_fields(c, f, i, u, v);
+	} else {
+		/* Heath: patches of grass and bare ground. */
+		float bare = 0.5f + 0.35f * f->fine[i];
+		blend(c, i, crops[4], fminf(fmaxf(bare, 0), 1) * 0.6f);
 	}
 	for (int b = 0; b < c->n_bands; b++)
 		c->band[b][i] = fmaxf(c->band[b][i], 0.004f);

@@ -42,20 +42,32 @@ static void spline(double t, float w[4])
 	w[3] = (float)(t3 / 6);
 }
 
+/* Where a pixel of a row lies in the lattice. */
+struct tap {
+	uint32_t at;
+	float w[4];
+};
+
 static int octave(float *out, uint32_t w, uint32_t h, double cell_px, float strength, uint64_t key)
 {
 	size_t columns = (size_t)((double)w / cell_px) + 5, rows = (size_t)((double)h / cell_px) + 5;
 	CLEAN_FREE float *lattice = malloc(columns * rows * sizeof(*lattice));
 	CLEAN_FREE float *mixed = malloc(columns * sizeof(*mixed));
-	double dx = hash_unit(key, 1, 0),
-	       dy = hash_unit(key, 0, 1); /* so that octaves do not share a lattice point */
+	CLEAN_FREE struct tap *taps = malloc(w * sizeof(*taps));
+	/* Octaves begin at different places of their cells, so that they share no lattice point. */
+	double dx = hash_unit(key, 1, 0), dy = hash_unit(key, 0, 1);
 
-	if (!lattice || !mixed)
+	if (!lattice || !mixed || !taps)
 		return -ENOMEM;
 	for (size_t j = 0; j < rows; j++)
 		for (size_t i = 0; i < columns; i++)
 			lattice[j * columns + i] =
 				strength * (float)(2 * hash_unit(key, (int64_t)i + 8, (int64_t)j + 8) - 1);
+	for (uint32_t x = 0; x < w; x++) {
+		double gx = x / cell_px + dx;
+		taps[x].at = (uint32_t)gx;
+		spline(gx - taps[x].at, taps[x].w);
+	}
 	for (uint32_t y = 0; y < h; y++) {
 		double gy = y / cell_px + dy;
 		size_t j = (size_t)gy;
@@ -67,12 +79,8 @@ static int octave(float *out, uint32_t w, uint32_t h, double cell_px, float stre
 				   wy[3] * l[i + 3 * columns];
 		float *line = out + (size_t)y * w;
 		for (uint32_t x = 0; x < w; x++) {
-			double gx = x / cell_px + dx;
-			size_t i = (size_t)gx;
-			float wx[4];
-			spline(gx - (double)i, wx);
-			line[x] += wx[0] * mixed[i] + wx[1] * mixed[i + 1] + wx[2] * mixed[i + 2] +
-				   wx[3] * mixed[i + 3];
+			const float *m = mixed + taps[x].at, *wx = taps[x].w;
+			line[x] += wx[0] * m[0] + wx[1] * m[1] + wx[2] * m[2] + wx[3] * m[3];
 		}
 	}
 	return 0;

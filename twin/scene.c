@@ -99,8 +99,8 @@ static void sense(const struct canvas *c, uint8_t *out)
 		}
 		for (int k = 0; k < 3; k++) {
 			double v = (expose(c->band[order[k]][i], c->spec->exposure, &r) - haze[order[k]]) /
-				   0.36 * gain;
-			*out++ = (uint8_t)lround(255 * pow(fmin(fmax(v, 0), 1), 0.62));
+				   0.42 * gain;
+			*out++ = (uint8_t)lround(255 * pow(fmin(fmax(v, 0), 1), 0.60));
 		}
 	}
 }

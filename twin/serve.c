@@ -25,6 +25,8 @@ struct serve {
 	const struct iiod_device *devices[4];
 	struct iiod_server *server;
 	uint16_t port;
+	void (*warn)(void *user, bool error, const char *text);
+	void *user;
 };
 
 struct serve_options serve_defaults(void)
@@ -91,6 +93,8 @@ static int add_camera(struct serve *s, uv_loop_t *loop, const struct serve_optio
 		.files = rgb ? s->colour : s->multi,
 		.n_files = rgb ? s->n_colour : s->n_multi,
 		.truth_dir = o->truth_dir,
+		.warn = s->warn,
+		.user = s->user,
 	};
 	if (!o->count_given && c.n_files)
 		c.count = c.n_files;
@@ -127,6 +131,10 @@ int serve_create(uv_loop_t *loop, const struct serve_options *o,
 	int err = s ? 0 : -ENOMEM;
 
 	ret_reason[0] = 0;
+	if (s) {
+		s->warn = warn;
+		s->user = user;
+	}
 	if (!err && o->scenes)
 		err = read_scenes(s, o->scenes, warn, user, ret_reason);
 	if (!err && o->truth_dir) {

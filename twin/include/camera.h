@@ -35,6 +35,10 @@ struct camera_options {
 	const struct image_file *const *files;
 	size_t n_files;
 	const char *truth_dir; /* NULL: truth is not written */
+	/* Hears, in the loop's thread, of frames that cannot be had and of truth that cannot be written; or
+	 * NULL. */
+	void (*warn)(void *user, bool error, const char *text);
+	void *user;
 };
 
 struct camera;

@@ -22,8 +22,9 @@
 #define IIOD_CLIENTS_MAX 64 /* connections at once; libiio has one per context and one per open buffer */
 #define IIOD_DEVICES_MAX 16
 #define IIOD_CHANNELS_MAX 32 /* of one device: one word of mask */
-#define IIOD_STALL_MS 30000  /* a client that takes nothing for so long while data is on its way is dropped  \
-			      */
+#define IIOD_STALL_MS                                                                                        \
+	30000 /* a client that takes nothing for so long while data is on its way is dropped                 \
+	       */
 
 /* An attribute. read writes a text of at most cap-1 bytes and its zero; both return 0 or -errno, which goes
  * to the client as it is. A missing one is -EACCES. `arg` tells apart attributes that share a function. */

@@ -33,7 +33,8 @@ struct serve;
 
 /* 512 x 512, seed 1, 127.0.0.1:30431, an exposure every 2 s, without end. */
 struct serve_options serve_defaults(void);
-/* Reads the scenes, makes the devices, listens, begins to expose. `warn` hears of files that are left out.
+/* Reads the scenes, makes the devices, listens, begins to expose. `warn` (may be NULL) hears of files that are left out,
+ * then and later of frames that cannot be had.
  * -errno; ret_reason (256 bytes) says what. Options are borrowed until destroyed. */
 WARN_UNUSED int serve_create(uv_loop_t *loop, const struct serve_options *options,
 	void (*warn)(void *user, bool error, const char *text), void *user, struct serve **ret_serve,
@@ -43,8 +44,5 @@ struct serve_counts serve_counts(const struct serve *serve);
 /* Closes everything; run the loop once more until it ends, then serve_free. */
 void serve_stop(struct serve *serve);
 void serve_free(struct serve *serve);
-
-/* perigee-twin serve. The exit status. */
-int command_serve(int argc, char **argv);
 
 #endif

@@ -38,9 +38,9 @@ static void frames_are_delivered(void **state)
 	assert_int_equal(b.frames[0].buffer, 1);
 	assert_true(b.frames[0].n_subs >= 1);
 	assert_int_equal(b.frames[0].subs[0], first);
-	assert_int_equal(b.frames[0].n_attrs, 2);
-	assert_string_equal(b.frames[0].attrs[0].name, "frame_name");
-	assert_string_equal(b.frames[0].attrs[0].value, "bay???");
+	assert_int_equal(b.frames[0].n_attrs, 4);
+	assert_string_equal(b.frames[0].attrs[2].name, "frame_name");
+	assert_string_equal(b.frames[0].attrs[2].value, "bay???");
 
 	b.keep = true;
 	bench_lend(&b);

@@ -78,12 +78,13 @@ static void frames(void **state)
 		assert_true(f.must_release);
 		utc_format(f.time, time);
 		assert_string_equal(time, "2026-11-25T10:00:00.500Z");
-		assert_int_equal(f.n_attrs, 2);
-		assert_string_equal(f.attrs[0].name, "frame_name");
+		assert_int_equal(f.n_attrs, 4);
+		assert_string_equal(f.attrs[0].name, "frame_width"); /* what footprints on the ground are made of */
+		assert_string_equal(f.attrs[2].name, "frame_name");
 		assert_string_equal(
-			f.attrs[0].value, "bay???"); /* what is not printable is not let through */
-		assert_string_equal(f.attrs[1].name, "frame_empty");
-		assert_string_equal(f.attrs[1].value, "");
+			f.attrs[2].value, "bay???"); /* what is not printable is not let through */
+		assert_string_equal(f.attrs[3].name, "frame_empty");
+		assert_string_equal(f.attrs[3].value, "");
 		/* The same frame until it is released. */
 		assert_int_equal(iio->capture(d, fd, &f, reason), 0);
 		assert_string_equal(f.id, id);

@@ -386,7 +386,9 @@ static void test_stale_size(void **state)
 	struct served *s = served_start(&o);
 	struct iio_context *ctx = connect_to(s);
 	struct iio_device *d = camera(ctx);
-	trigger(d, "2");
+	trigger(d, "1");
+	assert_true(iio_device_attr_write(d, "gain", "3") > 0); /* for the second */
+	trigger(d, "1");
 	struct iio_buffer *b = open_all(d, 5 * 7);
 	assert_int_equal(iio_buffer_refill(b), 12 * 5 * 7);
 	/* Sample 1 of band 2 of the file, there little-endian. */
@@ -402,12 +404,77 @@ static void test_stale_size(void **state)
 	assert_string_equal(id, "9");
 	b = open_all(d, 4 * 9);
 	assert_int_equal(iio_buffer_refill(b), 12 * 4 * 9);
+	got = iio_buffer_start(b);
+	unsigned sample = 3 * (2u << 8 | ((2 + 2 * 36 + 1) & 255));
+	assert_int_equal(got[12 + 4], sample >> 8);
+	assert_int_equal(got[12 + 5], sample & 255);
 	iio_buffer_destroy(b);
 	/* Each file once: there is no third. */
 	assert_int_equal(iio_device_attr_write(d, "trigger_exposures", "1"), -ENOSPC);
 	iio_context_destroy(ctx);
 	served_stop(s);
 	assert_int_equal(dir_remove(dir), 0);
+}
+
+/* Pictures of three bands go to the colour camera, those of 16 bits as shades of 8. */
+static void test_colour_files(void **state)
+{
+	static const uint8_t shades[] = {0, 128, 255, 1, 2, 3};
+	char dir[] = "/tmp/perigee-twin-XXXXXX", path[64], text[256];
+	struct serve_options o = small();
+
+	assert_non_null(mkdtemp(dir));
+	(void)snprintf(path, sizeof(path), "%s/a.ppm", dir);
+	assert_int_equal(file_replace(path, "P6\n2 1\n255\n\0\x80\xff\1\2\3", 17, 0644), 0);
+	(void)snprintf(path, sizeof(path), "%s/b.ppm", dir);
+	assert_int_equal(file_replace(path, "P6\n1 1\n65535\n\0\0\x80\x80\xff\xff", 19, 0644), 0);
+	o.scenes = dir;
+	o.interval_ns = 0;
+	struct served *s = served_start(&o);
+	struct iio_context *ctx = connect_to(s);
+	assert_null(iio_context_find_device(ctx, "cam0"));
+	struct iio_device *d = iio_context_find_device(ctx, "cam1");
+	assert_non_null(d);
+	struct iio_buffer *b = open_all(d, 2);
+	assert_int_equal(iio_buffer_refill(b), 6);
+	assert_memory_equal(iio_buffer_start(b), shades, 6);
+	iio_buffer_destroy(b);
+	get(d, "frame_id", text);
+	assert_string_equal(text, "cam1-9-000001-a");
+	assert_true(iio_device_attr_write(d, "frame_release", text) > 0);
+	b = open_all(d, 1);
+	assert_int_equal(iio_buffer_refill(b), 3);
+	assert_memory_equal(iio_buffer_start(b), shades, 3);
+	iio_buffer_destroy(b);
+	assert_int_equal(dir_remove(dir), 0);
+	iio_context_destroy(ctx);
+	served_stop(s);
+}
+
+/* A file that goes away is an error of this frame, not of the server. */
+static void test_vanished_file(void **state)
+{
+	char dir[] = "/tmp/perigee-twin-XXXXXX", text[256];
+	struct serve_options o = small();
+
+	assert_non_null(mkdtemp(dir));
+	write_bsq(dir, "a", 2, 2, 1);
+	o.scenes = dir;
+	o.interval_ns = 0;
+	struct served *s = served_start(&o);
+	struct iio_context *ctx = connect_to(s);
+	struct iio_device *d = camera(ctx);
+	assert_int_equal(dir_remove(dir), 0);
+	struct iio_buffer *b = open_all(d, 4);
+	assert_int_equal(iio_buffer_refill(b), -EIO);
+	assert_int_equal(iio_buffer_refill(b), -EIO); /* asked again, looked for again */
+	get(d, "frame_id", text);
+	assert_true(iio_device_attr_write(d, "frame_release", text) > 0);
+	get(d, "frames_waiting", text);
+	assert_string_equal(text, "0");
+	iio_buffer_destroy(b);
+	iio_context_destroy(ctx);
+	served_stop(s);
 }
 
 static void test_wrong_buffers(void **state)
@@ -439,6 +506,8 @@ int main(void)
 		cmocka_unit_test(test_some_channels),
 		cmocka_unit_test(test_many_at_once),
 		cmocka_unit_test(test_stale_size),
+		cmocka_unit_test(test_colour_files),
+		cmocka_unit_test(test_vanished_file),
 		cmocka_unit_test(test_wrong_buffers),
 	};
 
