@@ -519,8 +519,11 @@ int downlink_create(uv_loop_t *loop, struct store *store, struct artifacts *arti
 		d->timer_open = true;
 		struct link_options l = {
 			.from = o->from, .to = o->to, .rate_bytes_per_s = o->rate_bytes_per_s};
-		l.cfdp = (struct cfdp_options){
-			.entity = ENTITY_BOARD, .ack_ns = o->ack_ns, .on_sent = on_sent, .user = d};
+		l.cfdp = (struct cfdp_options){.entity = ENTITY_BOARD,
+			.crc_required = true,
+			.ack_ns = o->ack_ns,
+			.on_sent = on_sent,
+			.user = d};
 		r = link_create(loop, &l, &d->link);
 	}
 	if (r < 0) {

@@ -411,6 +411,7 @@ int receive_create(uv_loop_t *loop, const struct receive_options *o, struct rece
 			.user = r};
 		l.cfdp = (struct cfdp_options){
 			.entity = ENTITY_GROUND,
+			.crc_required = true,
 			.ack_ns = o->ack_ns,
 			.inbox = r->inbox,
 			.file_bytes_max = o->batch_bytes_max ? o->batch_bytes_max : BATCH_BYTES_DEFAULT,
