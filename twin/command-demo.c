@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* perigee-twin demo: options, the folders, the order of things. */
-#include <dirent.h>
 #include <errno.h>
 #include <getopt.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sysexits.h>
@@ -73,23 +73,6 @@ static int count_scenes(struct demo *d)
 	d->count = (unsigned)files.n;
 	image_files_finish(&files);
 	return 0;
-}
-
-/* Only what a demonstration makes is removed: the folder may be anything. */
-static int prepare_out(struct demo *d, const char *wanted)
-{
-	static const char *const ours[] = {"batches", "results", "rejected", "stac", "pictures", "incoming"};
-	char path[PATH_MAX];
-	int r = dir_make(wanted, 0755);
-
-	if (r == 0 && !realpath(wanted, d->out))
-		r = -errno;
-	for (size_t i = 0; r == 0 && i < ARRAY_LEN(ours); i++) {
-		r = path_format(path, sizeof(path), "%s/%s", d->out, ours[i]);
-		if (r == 0)
-			r = dir_remove(path);
-	}
-	return r;
 }
 
 /* The public key stays with the results, so that anybody can check them. */
@@ -205,7 +188,15 @@ int command_demo(int argc, char **argv)
 		d.scenes = scenes; /* the camera runs in another folder */
 	if (d.scenes && count_scenes(&d) < 0)
 		return EX_NOINPUT;
-	r = prepare_out(&d, out);
+
+	/* Ctrl-C waits while folders are made and pictures drawn: nothing is left lying about. */
+	sigset_t ends;
+	sigemptyset(&ends);
+	sigaddset(&ends, SIGINT);
+	sigaddset(&ends, SIGTERM);
+	sigaddset(&ends, SIGHUP);
+	sigprocmask(SIG_BLOCK, &ends, NULL);
+	r = demo_out_prepare(&d, out);
 	if (r < 0) {
 		fprintf(stderr, "perigee-twin demo: --out %s: %s\n", out, err_text(r));
 		return EX_CANTCREAT;
@@ -215,5 +206,7 @@ int command_demo(int argc, char **argv)
 		fprintf(stderr, "the mission's folder is %s\n", d.work);
 	else if (d.work[0] && dir_remove(d.work) < 0)
 		fprintf(stderr, "perigee-twin demo: %s cannot be removed\n", d.work);
-	return status;
+	demo_out_hand_over(&d);
+	sigprocmask(SIG_UNBLOCK, &ends, NULL);
+	return d.interrupted ? 128 + d.interrupted : status;
 }

@@ -34,10 +34,14 @@ struct child {
 
 enum { CAMERA, GROUND, SUPERVISOR, CHILDREN };
 
+static const int end_signals[] = {SIGINT, SIGTERM, SIGHUP};
+#define ENDS ARRAY_LEN(end_signals)
+
 struct flight {
 	struct demo *d;
 	uv_loop_t loop;
 	uv_timer_t limit;
+	uv_signal_t ends[ENDS];
 	struct child child[CHILDREN];
 	int logs; /* standard error of all of them */
 	char logs_path[PATH_MAX];
@@ -84,6 +88,9 @@ static void close_if_over(struct flight *f)
 	uv_timer_stop(&f->limit);
 	if (!uv_is_closing((uv_handle_t *)&f->limit))
 		uv_close((uv_handle_t *)&f->limit, NULL);
+	for (size_t i = 0; i < ENDS; i++)
+		if (!uv_is_closing((uv_handle_t *)&f->ends[i]))
+			uv_close((uv_handle_t *)&f->ends[i], NULL);
 }
 
 static void end(struct flight *f, int err)
@@ -114,6 +121,18 @@ static void fail(struct flight *f, const char *fmt, ...)
 	va_end(ap);
 	fprintf(stderr, "\nWhat the processes said is in %s\n", f->logs_path);
 	end(f, ERR_PEER);
+}
+
+static void on_end_signal(uv_signal_t *s, int number)
+{
+	struct flight *f = s->data;
+
+	if (f->ending)
+		return;
+	clear_progress(f);
+	fputs("perigee-twin demo: interrupted\n", stderr);
+	f->d->interrupted = number;
+	end(f, -ECANCELED);
 }
 
 static void on_time_limit(uv_timer_t *t)
@@ -341,11 +360,21 @@ int demo_fly(struct demo *d)
 	uv_timer_init(&f.loop, &f.limit);
 	f.limit.data = &f;
 	uv_timer_start(&f.limit, on_time_limit, TIME_LIMIT_MS, 0);
+	sigset_t ends;
+	sigemptyset(&ends);
+	for (size_t i = 0; i < ENDS; i++) {
+		uv_signal_init(&f.loop, &f.ends[i]);
+		f.ends[i].data = &f;
+		uv_signal_start(&f.ends[i], on_end_signal, end_signals[i]);
+		sigaddset(&ends, end_signals[i]);
+	}
+	sigprocmask(SIG_UNBLOCK, &ends, NULL);
 	r = start_camera(&f);
 	if (r < 0)
 		fail(&f, "the camera cannot be started: %s", err_text(r));
 	progress(&f, "");
 	uv_run(&f.loop, UV_RUN_DEFAULT);
+	sigprocmask(SIG_BLOCK, &ends, NULL);
 	clear_progress(&f);
 	d->seconds = (double)(clock_mono().ns - began.ns) / 1e9;
 	uv_loop_close(&f.loop);

@@ -21,11 +21,19 @@ struct demo {
 	unsigned count; /* of rendered scenes; with --scenes, of files */
 	unsigned rgb;   /* of them, by cam1 */
 	bool json, keep;
+	bool out_made; /* there was no such folder before */
 
 	char work[PATH_MAX]; /* the mission's folder, the state in it; removed at the end */
 	int iiod_port, ground_port;
-	double seconds; /* from the first process to the last result */
+	int interrupted; /* the signal that broke it off, or 0 */
+	double seconds;  /* from the first process to the last result */
 };
+
+/* demo-out.c: the folder of results. Made, and emptied of what an earlier demonstration left, but of nothing
+ * else. */
+WARN_UNUSED int demo_out_prepare(struct demo *d, const char *wanted);
+/* Whoever called sudo owns what was put there; nothing changes otherwise. */
+void demo_out_hand_over(const struct demo *d);
 
 /* demo-mission.c: writes the mission into demo->work: keys, policy, mission file, workflow, images. */
 WARN_UNUSED int demo_mission_folder(struct demo *d);
@@ -34,7 +42,8 @@ WARN_UNUSED int demo_mission_files(struct demo *d);
 WARN_UNUSED int demo_executable(const char *folder, const char *name, char ret_path[PATH_MAX]);
 
 /* demo-processes.c: starts the camera, the ground and the supervisor, follows them until every image has its
- * result on the ground, and ends them. Says what went wrong on standard error. */
+ * result on the ground, or SIGINT, SIGTERM or SIGHUP comes, which the caller has blocked; ends them. Says
+ * what went wrong on standard error. */
 WARN_UNUSED int demo_fly(struct demo *d);
 
 /* demo-report.c: what came down, held against what was there; writes the pictures and report.json. The caller
