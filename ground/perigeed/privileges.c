@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <pwd.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/confine.h"
@@ -28,17 +29,38 @@ static int find_helper(const char *folder, const char *name, char *ret_path)
 	return r;
 }
 
+/* Who the supervisor is to be: the mission's user; else, started through sudo, whoever called it, so that it
+ * may use that user's folders (root without capabilities may not) and what it leaves there is the user's.
+ * NULL: as it was started. */
+static int find_user(const struct mission *m, const struct passwd **ret)
+{
+	const char *uid = getenv("SUDO_UID");
+	char *end;
+
+	*ret = NULL;
+	if (m->run_as[0]) {
+		*ret = getpwnam(m->run_as);
+		if (!*ret)
+			log_error("%s: run-as: there is no user %s on this machine", m->path, m->run_as);
+		return *ret ? 0 : -EINVAL;
+	}
+	if (getuid() != 0 || !uid || !*uid)
+		return 0;
+	unsigned long v = strtoul(uid, &end, 10);
+	if (!*end && v > 0 && v < UINT32_MAX)
+		*ret = getpwuid((uid_t)v);
+	return 0;
+}
+
 int start_privileged(struct perigeed *d)
 {
 	char path[PATH_MAX];
 	const struct mission *m = d->mission;
-	struct passwd *user = NULL;
+	const struct passwd *user;
 
-	if (m->run_as[0] && !(user = getpwnam(m->run_as))) {
-		log_error("%s: run-as: there is no user %s on this machine", m->path, m->run_as);
-		return -EINVAL;
-	}
-	int r = find_helper("sandbox", "perigee-launcher", path);
+	int r = find_user(m, &user);
+	if (r == 0)
+		r = find_helper("sandbox", "perigee-launcher", path);
 	if (r == 0)
 		r = launcher_create(&d->loop, path, &launcher_callbacks, d, &d->launcher);
 	if (r == 0 && m->policy) {

@@ -16,7 +16,7 @@ struct mission {
 	char *path; /* of the file; relative names in it start from its folder */
 	char name[MISSION_NAME_BYTES];
 	char spacecraft[MISSION_NAME_BYTES];
-	char run_as[MISSION_NAME_BYTES]; /* user of the supervisor; "" = stay as started */
+	char run_as[MISSION_NAME_BYTES]; /* user of the supervisor; "" = whoever called sudo, else as started */
 
 	char *workflows[MISSION_WORKFLOWS_MAX]; /* absolute paths */
 	size_t n_workflows;
