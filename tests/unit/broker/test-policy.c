@@ -265,7 +265,7 @@ static void mangled(void **state)
 
 static int setup(void **state)
 {
-	snprintf(path, sizeof(path), "/tmp/perigee-policy-XXXXXX");
+	snprintf(path, sizeof(path), "/dev/shm/perigee-policy-XXXXXX");
 	int fd = mkstemp(path);
 
 	return fd < 0 ? -1 : close(fd);
