@@ -120,13 +120,14 @@ struct port_attr {
 #define FS_MAKE_SYM (UINT64_C(1) << 12)
 #define FS_REFER (UINT64_C(1) << 13)     /* since ABI 2 */
 #define FS_TRUNCATE (UINT64_C(1) << 14)  /* since ABI 3 */
-#define FS_IOCTL_DEV (UINT64_C(1) << 15) /* since ABI 5 */
+#define FS_IOCTL_DEV (UINT64_C(1) << 15) /* since ABI 5: ioctl on devices, which is how they are written to  \
+					  */
 
 #define FS_READ (FS_READ_FILE | FS_READ_DIR)
 #define FS_WRITE                                                                                             \
 	(FS_WRITE_FILE | FS_REMOVE_DIR | FS_REMOVE_FILE | FS_MAKE_DIR | FS_MAKE_REG | FS_MAKE_SOCK |         \
-		FS_MAKE_FIFO | FS_MAKE_SYM | FS_REFER | FS_TRUNCATE)
-#define FS_OF_A_FILE (FS_EXECUTE | FS_WRITE_FILE | FS_READ_FILE | FS_TRUNCATE)
+		FS_MAKE_FIFO | FS_MAKE_SYM | FS_REFER | FS_TRUNCATE | FS_IOCTL_DEV)
+#define FS_OF_A_FILE (FS_EXECUTE | FS_WRITE_FILE | FS_READ_FILE | FS_TRUNCATE | FS_IOCTL_DEV)
 
 #define NET_CONNECT_TCP (UINT64_C(1) << 1)
 #define NET_TCP (UINT64_C(3)) /* bind and connect, since ABI 4 */

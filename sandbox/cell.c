@@ -131,7 +131,11 @@ int cell_make(
  * nothing. */
 static int mount_of(int dir, uint64_t attributes, int *ret_fd)
 {
-	struct mount_attr attr = {.attr_set = attributes};
+	/* Reading must not write times to the flash either. */
+	struct mount_attr attr = {
+		.attr_clr = MOUNT_ATTR__ATIME,
+		.attr_set = attributes | MOUNT_ATTR_NOATIME,
+	};
 	CLEAN_FD int fd = -1;
 	int flags = fcntl(dir, F_GETFL);
 

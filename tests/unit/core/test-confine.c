@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
@@ -214,6 +215,80 @@ static void paths_only(void **state)
 	assert_int_equal(status, 0);
 }
 
+/* Two listeners, made before; only one of their ports is allowed. */
+static int listener(uint16_t *ret_port)
+{
+	struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	socklen_t len = sizeof(in);
+	int s = socket(AF_INET, SOCK_STREAM, 0);
+
+	must(s >= 0 && bind(s, (struct sockaddr *)&in, sizeof(in)) == 0 && listen(s, 4) == 0);
+	must(getsockname(s, (struct sockaddr *)&in, &len) == 0);
+	*ret_port = ntohs(in.sin_port);
+	return s;
+}
+
+static int try_connect(uint16_t port)
+{
+	struct sockaddr_in in = {
+		.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}, .sin_port = htons(port)};
+	int s = socket(AF_INET, SOCK_STREAM, 0);
+
+	must(s >= 0);
+	return connect(s, (struct sockaddr *)&in, sizeof(in)) == 0 ? 0 : -errno;
+}
+
+static void only_this_port(void)
+{
+	uint16_t allowed, other;
+
+	listener(&allowed);
+	listener(&other);
+	must(try_connect(other) == 0);
+	int r = confine_paths_and_ports(NULL, 0, &allowed, 1);
+	must(r >= 0);
+	must(try_connect(allowed) == 0);
+	if (r == 0 || syscall(SYS_landlock_create_ruleset, NULL, 0, 1) < 4)
+		_exit(77); /* a kernel without rules for ports */
+	must(try_connect(other) == -EACCES);
+	int s = socket(AF_INET, SOCK_STREAM, 0);
+	struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	must(bind(s, (struct sockaddr *)&in, sizeof(in)) < 0 && errno == EACCES);
+}
+
+static void ports_only(void **state)
+{
+	int status = in_child(only_this_port);
+
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+		skip();
+	assert_int_equal(status, 0);
+}
+
+/* ioctl on a device goes with writing to it. */
+static void only_this_device(void)
+{
+	const struct confine_path paths[] = {{.path = "/dev/ptmx", .write = true}, {.path = "/dev/tty"}};
+	int n;
+
+	int r = confine_paths(paths, ARRAY_LEN(paths));
+	must(r >= 0);
+	int fd = open("/dev/ptmx", O_RDWR | O_NOCTTY);
+	if (r == 0 || fd < 0)
+		_exit(77);
+	must(ioctl(fd, TIOCGPTN, &n) == 0);
+	must(open("/dev/tty", O_RDWR) < 0);
+}
+
+static void devices(void **state)
+{
+	int status = in_child(only_this_device);
+
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+		skip();
+	assert_int_equal(status, 0);
+}
+
 static void *wait_for_ever(void *arg)
 {
 	pause();
@@ -349,6 +424,8 @@ int main(void)
 		cmocka_unit_test(user_for_good),
 		cmocka_unit_test(user_as_started),
 		cmocka_unit_test_setup_teardown(paths_only, setup, teardown_dir),
+		cmocka_unit_test(ports_only),
+		cmocka_unit_test(devices),
 		cmocka_unit_test(paths_refuse_threads),
 		cmocka_unit_test(calls_only),
 		cmocka_unit_test(a_few_calls_are_fatal),

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * perigeed, inside: the wiring between the faces of the folders. These files belong to the executable and to
+ * nothing else; only they may see every face.
+ */
+#ifndef PERIGEED_H
+#define PERIGEED_H
+
+#include <limits.h>
+#include <uv.h>
+
+#include "broker.h"
+#include "control.h"
+#include "core/mission.h"
+#include "ground.h"
+#include "pipelines.h"
+#include "sandbox.h"
+#include "scheduler.h"
+
+#define IMAGES_MAX 64
+#define CAMERAS_MAX 32
+#define SUBSCRIPTIONS_MAX 64
+#define INPUTS_MAX 16
+
+struct options {
+	const char *mission, *state, *run;
+	const char *input_names[INPUTS_MAX];
+	const char *input_paths[INPUTS_MAX];
+	int input_fds[INPUTS_MAX];
+	size_t n_inputs;
+	bool events, keeper;
+};
+
+struct image {
+	char name[64];
+	struct sandbox_image image;
+};
+
+struct subscription {
+	uint32_t sub;
+	const char *payload; /* borrowed from its workflow */
+	struct camera *camera;
+};
+
+/* One lent file, then the frame in it on its way into the store. */
+struct buffer {
+	struct perigeed *d;
+	struct camera *camera;
+	struct buffer *next;
+	uint64_t number;
+	char tmp_name[ARTIFACT_NAME_BYTES];
+	struct broker_frame frame;
+	uv_work_t work;
+	int kept; /* of artifact_keep */
+};
+
+struct camera {
+	const char *device; /* borrowed from a workflow */
+	bool lending;
+	struct buffer *lent;
+};
+
+struct perigeed {
+	const struct options *o;
+	struct mission *mission;
+	char state[PATH_MAX];
+	int status; /* of the process, when the loop ends */
+	uv_loop_t loop;
+	uv_prepare_t turn;
+	uv_timer_t wake;
+	uv_signal_t on_term, on_int;
+	struct mono_time started;
+
+	struct store *store;
+	struct scheduler *scheduler;
+	struct artifacts *artifacts;
+	struct pipelines *pipelines;
+	struct launcher *launcher;
+	struct broker_client *broker;
+	struct downlink *downlink;
+	struct ground_key *key;
+	struct control *control;
+
+	struct image images[IMAGES_MAX];
+	size_t n_images;
+	struct camera cameras[CAMERAS_MAX];
+	size_t n_cameras;
+	struct subscription subs[SUBSCRIPTIONS_MAX];
+	size_t n_subs;
+	uint64_t buffer_number;
+	struct broker_device devices[CAMERAS_MAX];
+	size_t n_devices;
+	int64_t run; /* of --run */
+};
+
+/* turn.c: the end of each loop turn: dispatch, commit, act. */
+WARN_UNUSED int turn_start(struct perigeed *d);
+/* Ends the loop; the first status that is not 0 is the process's. From then on nothing is committed. */
+void stop(struct perigeed *d, int status);
+
+/* events.c: what happens, for whoever started us with --events, and for the log. */
+void on_stage(void *user, int64_t run, const char *stage, const char *state, const char *reason);
+void on_run_ended(void *user, int64_t run);
+
+/* stages.c: the launcher and the images, as pipelines sees them. */
+extern const struct launcher_callbacks launcher_callbacks;
+int resolve_image(void *user, const char *name, struct stage_image *ret_image, char *ret_reason, size_t cap);
+int start_stage(void *user, const struct stage_launch *l);
+
+/* cameras.c: frames from the broker into the store, then into runs. */
+extern const struct broker_callbacks broker_callbacks;
+WARN_UNUSED int subscribe(struct perigeed *d, const struct workflow *w);
+void cameras_finish(struct perigeed *d);
+
+/* status.c: answers on the control socket. */
+cJSON *answer(void *user, const char *ask, const cJSON *request);
+
+/* privileges.c: what needs them, giving them up, and the confinement that stays. */
+WARN_UNUSED int start_privileged(struct perigeed *d);
+WARN_UNUSED int confine(struct perigeed *d);
+
+/* once.c: the run of --run. */
+WARN_UNUSED int start_run(struct perigeed *d);
+
+/* supervise.c: starts the parts, runs the loop, ends the parts. An exit status. */
+int supervise(void *options);
+
+#endif
