@@ -256,7 +256,7 @@ static void read_resources(struct wf_reader *r, struct wf_stage *s)
 	if (!map || !y_is(r->c, map, YNODE_MAP))
 		return;
 	struct ynode *n = y_get(map, "cpus");
-	if (y_number(r->c, n, 0.001, 1024, &cpus)) {
+	if (y_number(r->c, n, 0.01, 1024, &cpus)) {
 		s->cpus_milli = (uint32_t)(cpus * 1000 + 0.5);
 		if (r->limits->cpus_milli && s->cpus_milli > r->limits->cpus_milli)
 			y_complain(r->c, n, "the mission has %g CPUs, this stage asks for %g",

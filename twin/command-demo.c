@@ -80,10 +80,16 @@ static int prepare_out(struct demo *d, const char *wanted)
 {
 	static const char *const ours[] = {"batches", "results", "rejected", "stac", "pictures", "incoming"};
 	char path[PATH_MAX];
+	bool empty = rmdir(wanted) == 0 || errno == ENOENT;
 	int r = dir_make(wanted, 0755);
 
 	if (r == 0 && !realpath(wanted, d->out))
 		r = -errno;
+	/* Another's folder is left alone: ours has the log that each demonstration leaves. */
+	if (r == 0 && !empty)
+		r = path_format(path, sizeof(path), "%s/processes.log", d->out);
+	if (r == 0 && !empty && access(path, F_OK) < 0)
+		r = -ENOTEMPTY;
 	for (size_t i = 0; r == 0 && i < ARRAY_LEN(ours); i++) {
 		r = path_format(path, sizeof(path), "%s/%s", d->out, ours[i]);
 		if (r == 0)

@@ -18,7 +18,8 @@
 #include "perigeed.h"
 
 #ifdef __SANITIZE_ADDRESS__
-/* The leak check wants to trace the process and to read all of its /proc: what confinement is there to prevent. */
+/* The leak check wants to trace the process and to read all of its /proc: what confinement is there to
+ * prevent. */
 const char *__asan_default_options(void) __attribute__((visibility("default")));
 const char *__asan_default_options(void)
 {
