@@ -161,6 +161,11 @@ static void read_input(struct wf_reader *r, struct wf_stage *s, struct ynode *n)
 		in->from = WF_FROM_TRIGGER;
 		if (!y_name(r->c, &name, &in->trigger_name))
 			return;
+		if (r->w->n_triggers && strcmp(in->trigger_name, "frame")) {
+			y_complain(r->c, n,
+				"image.acquired brings trigger.frame and nothing else, found \"%s\"", text);
+			return;
+		}
 	} else {
 		in->from = WF_FROM_STAGE;
 		if (!wf_resolve(r, n, text, &in->stage, &in->output))

@@ -78,7 +78,7 @@ static int count_scenes(struct demo *d)
 /* Only what a demonstration makes is removed: the folder may be anything. */
 static int prepare_out(struct demo *d, const char *wanted)
 {
-	static const char *const ours[] = {"batches", "results", "rejected", "stac", "pictures", "incoming"};
+	static const char *const ours[] = {"batches", "results", "rejected", "stac", "pictures", "inbox", "tmp"};
 	char path[PATH_MAX];
 	bool empty = rmdir(wanted) == 0 || errno == ENOENT;
 	int r = dir_make(wanted, 0755);

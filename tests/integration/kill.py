@@ -63,7 +63,6 @@ class Test:
         wait_for(lambda: not any(alive(p) for p in family), f"a helper outlives perigeed (kill {n}): {family}")
         self.launchers |= {p for p, name in family.items() if name.startswith("perigee-launch")}
         wait_for(lambda: not self.stages(), f"a stage outlives the launcher (kill {n})")
-        assert not stage_mounts(), stage_mounts()
         if victim != d.pid:
             assert d.returncode in (70, -9), f"perigeed ended with {d.returncode} when its {victim_name} was killed"
         self.look()
@@ -130,10 +129,12 @@ class Test:
         assert len(seen) == self.images, len(seen)
         rejected = f"{self.work}/out/rejected"
         assert not os.path.isdir(rejected) or not os.listdir(rejected), os.listdir(rejected)
-        assert not self.stages() and not stage_mounts()
+        # Their mounts are in namespaces of their own, which end with the last process.
+        assert not self.stages()
         # Each launcher collects what dead ones left, and the last one ended in order.
         left = [c for c in launcher_groups() if int(os.path.basename(c).split("-")[0]) in self.launchers]
         assert not left, left
+        assert interrupted or self.kills < 100, "no kill met a running stage"
         print(f"{self.kills} kills, {self.images} images, {interrupted} stages interrupted: each image has one result")
 
 
@@ -142,10 +143,6 @@ def kill(pid):
         os.kill(pid, signal.SIGKILL)
     except ProcessLookupError:
         pass
-
-
-def stage_mounts():
-    return [line for line in open("/proc/self/mountinfo") if "perigee" in line]
 
 
 def launcher_groups():
