@@ -3,12 +3,13 @@
 #include <ftw.h>
 #include <limits.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "core/file.h"
 #include "demo.h"
 
-/* Only these are touched: the folder may be anything. */
+/* Only these are touched, and the log stays until it is written anew. */
 static const char *const ours[] = {"batches", "results", "rejected", "stac", "pictures", "inbox", "tmp",
 	"report.json", "downlink.pub", "processes.log"};
 
@@ -17,13 +18,18 @@ int demo_out_prepare(struct demo *d, const char *wanted)
 	char path[PATH_MAX];
 	int r;
 
-	d->out_made = access(wanted, F_OK) < 0;
+	d->out_made = rmdir(wanted) == 0 || errno == ENOENT;
 	r = dir_make(wanted, 0755);
 	if (r == 0 && !realpath(wanted, d->out))
 		r = -errno;
+	/* Another's folder is left alone: ours has the log that each demonstration leaves. */
+	if (r == 0 && !d->out_made)
+		r = path_format(path, sizeof(path), "%s/processes.log", d->out);
+	if (r == 0 && !d->out_made && access(path, F_OK) < 0)
+		r = -ENOTEMPTY;
 	for (size_t i = 0; r == 0 && i < ARRAY_LEN(ours); i++) {
 		r = path_format(path, sizeof(path), "%s/%s", d->out, ours[i]);
-		if (r == 0 && unlink(path) < 0 && errno != ENOENT)
+		if (r == 0 && strcmp(ours[i], "processes.log") != 0 && unlink(path) < 0 && errno != ENOENT)
 			r = errno == EISDIR || errno == EPERM ? dir_remove(path) : -errno;
 	}
 	return r;
