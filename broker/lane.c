@@ -12,6 +12,8 @@
 
 #define RUNNING 1u
 
+static const char hung_too_long[] = "got no answer from the device";
+
 /* What a call into the driver may take: a wait for connecting, one for the answer, and one for good measure.
  */
 static int64_t patience_ns(const struct lane *l)
@@ -76,7 +78,7 @@ int lane_start(struct lane *l)
 	l->sock = pair[0];
 	l->state = LANE_RUNNING;
 	l->in_driver = false;
-	l->hung = false;
+	l->killed_for = NULL;
 	if (l->role == WORKER_READS)
 		return 0;
 	for (size_t i = 0; i < l->session->n_lent && l->state == LANE_RUNNING; i++) {
@@ -88,13 +90,14 @@ int lane_start(struct lane *l)
 	return r;
 }
 
-void lane_kill(struct lane *l)
+void lane_kill(struct lane *l, const char *why)
 {
 	if (l->state != LANE_RUNNING)
 		return;
 	close(l->sock);
 	l->sock = -1;
 	kill(l->pid, SIGKILL);
+	l->killed_for = why;
 	l->state = LANE_DYING;
 }
 
@@ -104,7 +107,7 @@ int lane_send(struct lane *l, struct msg *m)
 
 	if (r < 0) {
 		log_warning("%s: its worker takes no messages: %s", l->session->spec->name, err_text(r));
-		lane_kill(l);
+		lane_kill(l, "took no messages");
 	}
 	return 0;
 }
@@ -233,10 +236,13 @@ int on_lane(struct lane *l)
 			return r;
 		if (r >= 0)
 			return 0;
-		log_error("%s: its worker is ended: message %u: %s", l->session->spec->name, m->type,
-			err_text(r));
+		log_error("%s: its worker says what it may not: message %u: %s", l->session->spec->name,
+			m->type, err_text(r));
+		lane_kill(l, "said what it may not");
+		return 0;
 	}
-	lane_kill(l);
+	/* Its end; the exit status follows, unless it has only closed the socket. */
+	lane_kill(l, NULL);
 	return 0;
 }
 
@@ -245,6 +251,7 @@ int on_lane(struct lane *l)
 int on_lane_ended(struct lane *l, int wait_status)
 {
 	struct session *s = l->session;
+	bool was_in_driver = l->in_driver, hung = l->killed_for == hung_too_long;
 	int r = 0;
 
 	if (l->sock >= 0)
@@ -255,24 +262,23 @@ int on_lane_ended(struct lane *l, int wait_status)
 	l->in_driver = false;
 	put_off(l);
 	s->told.state = BROKER_DEVICE_DOWN;
-	if (l->hung)
-		snprintf(s->told.reason, sizeof(s->told.reason),
-			"no answer from %.150s within %lld ms: its worker was ended", s->spec->uri,
-			(long long)(patience_ns(l) / NS_PER_MS));
-	else if (WIFSIGNALED(wait_status) && WTERMSIG(wait_status) != SIGKILL)
+	if (l->killed_for)
+		snprintf(
+			s->told.reason, sizeof(s->told.reason), "its worker %s and was ended", l->killed_for);
+	else if (WIFSIGNALED(wait_status))
 		snprintf(s->told.reason, sizeof(s->told.reason), "its worker died of signal %d",
 			WTERMSIG(wait_status));
 	else
 		snprintf(s->told.reason, sizeof(s->told.reason), "its worker ended with status %d",
-			WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : -1);
+			WEXITSTATUS(wait_status));
 	log_warning("%s is down: %s", s->spec->name, s->told.reason);
 	if (l->role == WORKER_CAPTURES) {
-		s->told.dropped++;
+		s->told.dropped += was_in_driver;
 		s->told.reopened++;
 	} else {
 		for (size_t i = 0; i < s->n_reads && r >= 0; i++)
 			r = tell_value(
-				s->broker, s->reads[i], l->hung ? -ETIMEDOUT : ERR_DEVICE, s->told.reason);
+				s->broker, s->reads[i], hung ? -ETIMEDOUT : ERR_DEVICE, s->told.reason);
 		s->n_reads = 0;
 	}
 	return r < 0 ? r : tell_device(s);
@@ -294,8 +300,7 @@ int64_t lane_next_ns(const struct lane *l)
 int lane_tick(struct lane *l)
 {
 	if (l->state == LANE_RUNNING && l->in_driver && clock_mono().ns >= l->deadline.ns) {
-		l->hung = true;
-		lane_kill(l);
+		lane_kill(l, hung_too_long);
 	}
 	if (wanted(l)) {
 		int r = lane_start(l);

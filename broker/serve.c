@@ -189,7 +189,7 @@ int broker_serve(const struct policy *policy, int sock, bool verbose)
 	/* The workers see their sockets close; those that hang are killed by the kernel with us. */
 	for (size_t i = 0; i < policy->n_devices; i++) {
 		for (int role = 0; role < WORKER_ROLE_MAX; role++)
-			lane_kill(&b->sessions[i].lanes[role]);
+			lane_kill(&b->sessions[i].lanes[role], "the broker ends");
 	}
 	if (b->signals >= 0)
 		close(b->signals);

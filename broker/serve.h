@@ -24,7 +24,7 @@ struct lane {
 	int sock;  /* -1 unless running */
 	bool in_driver;
 	struct mono_time deadline; /* in_driver: to be killed then, for it hangs */
-	bool hung;                 /* it was */
+	const char *killed_for;    /* why it was killed; NULL: it was not */
 	int64_t backoff_ns;
 	struct mono_time restart; /* not before */
 };
@@ -89,7 +89,7 @@ bool session_subscribed(const struct session *s);
 /* Starts the worker unless there is one. -EAGAIN while it is too early or the old one is not gone yet. */
 WARN_UNUSED int lane_start(struct lane *l);
 WARN_UNUSED int lane_send(struct lane *l, struct msg *m); /* a failure ends the worker */
-void lane_kill(struct lane *l);
+void lane_kill(struct lane *l, const char *why);          /* `why` is borrowed for ever */
 /* A message of the worker waits, or its end is closed. Negative: the supervisor cannot be told. */
 WARN_UNUSED int on_lane(struct lane *l);
 WARN_UNUSED int on_lane_ended(struct lane *l, int wait_status);

@@ -25,6 +25,7 @@ struct cached_stmt {
 struct store {
 	sqlite3 *db;
 	bool changing;
+	bool failed; /* a statement of this turn failed: half of a change must not be committed */
 	uint64_t commits;
 	struct effect *effects;
 	size_t n_effects, cap_effects;
@@ -267,6 +268,8 @@ int store_exec(struct store *s, const char *sql, const char *types, ...)
 	sqlite3_reset(q);
 	if (rc == SQLITE_DONE)
 		return 0;
+	if ((rc & 0xff) != SQLITE_CONSTRAINT)
+		s->failed = true;
 	return (rc & 0xff) == SQLITE_CONSTRAINT ? -EEXIST : ERR_STORE;
 }
 
@@ -306,9 +309,9 @@ int store_turn_end(struct store *s)
 			/* Readers left open would make the commit wait or keep the WAL from shrinking. */
 			for (size_t i = 0; i < s->n_stmts; i++)
 				sqlite3_reset(s->stmts[i].stmt);
-			if (store_exec(s, "COMMIT", "") < 0) {
+			if (s->failed || store_exec(s, "COMMIT", "") < 0) {
 				sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
-				s->changing = false;
+				s->changing = s->failed = false;
 				drop_effects(s);
 				return ERR_STORE;
 			}

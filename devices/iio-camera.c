@@ -194,8 +194,7 @@ static int refill_failed(struct device *d, int err, int64_t waited_ns, char *ret
 
 static bool is_metadata(const char *name)
 {
-	static const char *const others[] = {
-		"frame_id", "frame_time", "frame_release"};
+	static const char *const others[] = {"frame_id", "frame_time", "frame_release"};
 
 	if (strncmp(name, "frame_", 6) != 0)
 		return false;

@@ -21,7 +21,8 @@ void iio_reason(char *ret_reason, const char *what, int err)
 	char text[128] = "";
 
 	iio_strerror(err < 0 ? -err : err, text, sizeof(text));
-	iio_say(ret_reason, "%s: %s", what, text);
+	/* "local:" has its colon already. */
+	iio_say(ret_reason, "%s%s %s", what, *what && what[strlen(what) - 1] == ':' ? "" : ":", text);
 }
 
 bool iio_broken(int err)

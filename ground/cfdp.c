@@ -211,6 +211,8 @@ int cfdp_feed(struct cfdp *e, struct mono_time now, const void *pdu, size_t len)
 {
 	struct cfdp_pdu p;
 	int r = cfdp_decode(pdu, len, &p);
+	if (r >= 0 && e->o.crc_required && !p.crc)
+		r = ERR_FORMAT;
 	if (r < 0) {
 		e->stats.pdus_bad++;
 		return r;

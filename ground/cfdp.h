@@ -41,6 +41,10 @@ struct cfdp_options {
 	const char *
 		inbox; /* receiver: folder of what has come, must exist; NULL: nothing is received. Copied. */
 
+	/* Refuse PDUs without a CRC. Where the peer always sends one, as ours does: else a flipped bit in the
+	 * header takes the check away, and the CRC's bytes for data. */
+	bool crc_required;
+
 	/* Is this file kept already? May be NULL. */
 	bool (*known)(void *user, const char *name, uint64_t bytes, const struct digest *digest);
 	/* A file is whole, checked and durable at `path` in the inbox. */

@@ -499,6 +499,8 @@ int downlink_create(uv_loop_t *loop, struct store *store, struct artifacts *arti
 	snprintf(d->spacecraft, sizeof(d->spacecraft), "%s", o->spacecraft);
 	snprintf(d->mission, sizeof(d->mission), "%s", o->mission);
 	d->batch_bytes_max = o->batch_bytes_max ? o->batch_bytes_max : BATCH_BYTES_DEFAULT;
+	if (d->batch_bytes_max > PRODUCT_BYTES_MAX)
+		d->batch_bytes_max = PRODUCT_BYTES_MAX;
 	d->secret = *ground_key_secret(o->key);
 	d->run_provenance = o->run_provenance;
 	d->on_acknowledged = o->on_acknowledged;
@@ -517,8 +519,11 @@ int downlink_create(uv_loop_t *loop, struct store *store, struct artifacts *arti
 		d->timer_open = true;
 		struct link_options l = {
 			.from = o->from, .to = o->to, .rate_bytes_per_s = o->rate_bytes_per_s};
-		l.cfdp = (struct cfdp_options){
-			.entity = ENTITY_BOARD, .ack_ns = o->ack_ns, .on_sent = on_sent, .user = d};
+		l.cfdp = (struct cfdp_options){.entity = ENTITY_BOARD,
+			.crc_required = true,
+			.ack_ns = o->ack_ns,
+			.on_sent = on_sent,
+			.user = d};
 		r = link_create(loop, &l, &d->link);
 	}
 	if (r < 0) {

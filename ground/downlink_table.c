@@ -40,11 +40,15 @@ int table_open(struct store *s)
 
 int table_add(struct store *s, const struct product *p)
 {
+	bool too_large = p->bytes > PRODUCT_BYTES_MAX;
 	return store_exec(s,
-		"INSERT INTO product(run, workflow, stage, name, type, digest, bytes, priority, created)"
-		" VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-		"ittttbiii", p->run, p->workflow, p->stage, p->name, p->type, p->digest.bytes, DIGEST_BYTES,
-		(int64_t)p->bytes, (int64_t)p->priority, clock_utc().ns);
+		"INSERT INTO product(run, workflow, stage, name, type, digest, bytes, priority, created, "
+		"state,"
+		" reason) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+		"ittttbiiiit", p->run, p->workflow, p->stage, p->name, p->type, p->digest.bytes, DIGEST_BYTES,
+		(int64_t)p->bytes, (int64_t)p->priority, clock_utc().ns,
+		(int64_t)(too_large ? PRODUCT_FAILED : PRODUCT_QUEUED),
+		too_large ? "larger than the ground takes" : NULL);
 }
 
 static void text_of(sqlite3_stmt *q, int column, char *ret, size_t cap)

@@ -126,11 +126,16 @@ static void on_datagram(
 	struct spacepacket p;
 	if (l->closing || !from || n < 0)
 		return;
+	const struct sockaddr_in *sender = (const struct sockaddr_in *)(const void *)from;
 	l->stats.datagrams_in++;
 	int used = spacepacket_decode(buf->base, (size_t)n, &p);
 	enum spacepacket_type other = l->telecommand ? SPACEPACKET_TELEMETRY : SPACEPACKET_TELECOMMAND;
 	if (used != n || p.type != other || p.apid != LINK_APID || p.secondary ||
-		p.flags != SPACEPACKET_WHOLE || (flags & UV_UDP_PARTIAL) || from->sa_family != AF_INET) {
+		p.flags != SPACEPACKET_WHOLE || (flags & UV_UDP_PARTIAL) || from->sa_family != AF_INET ||
+		/* Where the peer is known, nobody else is heard: not yet authentic, but no stranger's packet.
+		 */
+		(l->fixed_peer && (sender->sin_addr.s_addr != l->peer.sin_addr.s_addr ||
+					  sender->sin_port != l->peer.sin_port))) {
 		l->stats.datagrams_bad++;
 		return;
 	}
@@ -138,7 +143,7 @@ static void on_datagram(
 		return;
 	spacepacket_account(&l->counts, &p);
 	if (!l->fixed_peer && !l->closing)
-		l->peer = *(const struct sockaddr_in *)(const void *)from;
+		l->peer = *sender;
 	pump(l);
 }
 

@@ -20,15 +20,15 @@
 #include "core/file.h"
 #include "core/json.h"
 #include "core/log.h"
+#include "inbox.h"
 #include "link.h"
 #include "receive.h"
 #include "results.h"
 
 #define BATCH_BYTES_DEFAULT (UINT64_C(256) << 20)
 #define REJECTED_MAX 200 /* kept aside; more are only reported */
-#define INBOX_MAX 64     /* files looked at in one go */
-#define TAR ".tar"
-#define SIG ".tar.minisig"
+#define TAR INBOX_TAR
+#define SIG INBOX_SIG
 #define ENTITY_GROUND 2
 
 struct receive {
@@ -275,36 +275,27 @@ static int accept_batch(struct receive *r, const struct batch *b, int fd, const 
 
 static int take(struct receive *r, const char *name)
 {
-	char path[PATH_MAX], reason[BATCH_REASON_BYTES];
+	char path[PATH_MAX], reason[BATCH_REASON_BYTES] = "the signature file is too long";
 	CLEAN_FREE char *sig = NULL;
 	struct batch *b = NULL;
-	size_t sig_len;
-	int n = path_of(r, INBOX, name, SIG, path);
-	if (n >= 0)
-		n = file_read(path, BATCH_BYTES_DEFAULT, &sig, &sig_len);
-	if (n >= 0)
-		n = path_of(r, INBOX, name, TAR, path);
+	size_t sig_len = 0;
+	int n = path_of(r, INBOX, name, TAR, path);
 	if (n < 0)
 		return n;
 	CLEAN_FD int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	n = sig_len > MINISIGN_TEXT_BYTES ? ERR_FORMAT : 0;
-	snprintf(reason, sizeof(reason), "the signature file is malformed");
+	n = path_of(r, INBOX, name, SIG, path);
+	if (n >= 0)
+		n = file_read(path, MINISIGN_TEXT_BYTES, &sig, &sig_len);
 	if (n >= 0)
 		n = batch_open(fd, sig, sig_len, &r->key, name, &b, reason);
 	if (n == ERR_FORMAT || n == ERR_LIMIT || n == ERR_KEY || n == ERR_SIGNATURE || n == ERR_DIGEST)
-		return reject(r, name, fd, sig, sig_len, n, reason);
+		return reject(r, name, fd, sig ? sig : "", sig_len, n, reason);
 	if (n >= 0)
 		n = accept_batch(r, b, fd, sig, sig_len);
 	batch_close(b);
 	return n;
-}
-
-static bool ends_with(const char *text, const char *end)
-{
-	size_t n = strlen(text), m = strlen(end);
-	return n > m && strcmp(text + n - m, end) == 0;
 }
 
 /* A signature whose archive is kept already: the life that moved it ended before the last step. */
@@ -326,39 +317,27 @@ static void tidy_signature(const struct receive *r, const char *name)
 /* Deals with every pair in the inbox. A failure of this machine (a full disk) leaves the pair there. */
 static int inbox_process(struct receive *r)
 {
-	char names[INBOX_MAX][BATCH_NAME_BYTES], signatures[INBOX_MAX][BATCH_NAME_BYTES], path[PATH_MAX];
-	size_t n_names = 0, n_signatures = 0;
-	int result = 0;
-	DIR *dir = opendir(r->inbox);
-	if (!dir)
-		return -errno;
-	for (struct dirent *e; (e = readdir(dir)) && n_names < INBOX_MAX && n_signatures < INBOX_MAX;) {
-		bool sig = ends_with(e->d_name, SIG), tar = ends_with(e->d_name, TAR);
-		size_t len = strlen(e->d_name) - (sig ? strlen(SIG) : strlen(TAR));
-		if (e->d_name[0] == '.')
-			continue;
-		if ((!sig && !tar) || len >= BATCH_NAME_BYTES) { /* nothing that the downlink sends */
-			(void)unlinkat(dirfd(dir), e->d_name, 0);
-			continue;
-		}
-		char *to = tar ? names[n_names++] : signatures[n_signatures++];
-		memcpy(to, e->d_name, len);
-		to[len] = 0;
-	}
-	closedir(dir);
-	for (size_t i = 0; i < n_names; i++) {
-		if (path_of(r, INBOX, names[i], SIG, path) < 0 || access(path, R_OK) < 0)
-			continue; /* its signature is still to come */
-		int n = take(r, names[i]);
+	CLEAN_FREE struct inbox_entry *list = NULL;
+	size_t n_list = 0;
+	int result = inbox_list(r->inbox, &list, &n_list);
+	for (size_t i = 0; result >= 0 && i < n_list; i++) {
+		if (list[i].sig && !list[i].tar)
+			tidy_signature(r, list[i].name);
+		if (!list[i].sig || !list[i].tar)
+			continue; /* the other half is still to come */
+		int n = take(r, list[i].name);
 		if (n < 0) {
-			log_error("receive: batch %s could not be filed: %s", names[i], err_text(n));
+			log_error("receive: batch %s could not be filed: %s", list[i].name, err_text(n));
 			result = n;
 		}
 	}
-	for (size_t i = 0; i < n_signatures; i++)
-		if (path_of(r, INBOX, signatures[i], TAR, path) >= 0 && access(path, F_OK) < 0)
-			tidy_signature(r, signatures[i]);
 	return result;
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+	size_t n = strlen(text), m = strlen(end);
+	return n > m && strcmp(text + n - m, end) == 0;
 }
 
 /* ---- the link ---- */
@@ -432,6 +411,7 @@ int receive_create(uv_loop_t *loop, const struct receive_options *o, struct rece
 			.user = r};
 		l.cfdp = (struct cfdp_options){
 			.entity = ENTITY_GROUND,
+			.crc_required = true,
 			.ack_ns = o->ack_ns,
 			.inbox = r->inbox,
 			.file_bytes_max = o->batch_bytes_max ? o->batch_bytes_max : BATCH_BYTES_DEFAULT,

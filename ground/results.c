@@ -133,20 +133,27 @@ static bool has_digest(const char *path, const struct digest *digest)
 	return fd >= 0 && digest_fd(fd, &found, &bytes) >= 0 && memcmp(&found, digest, sizeof(found)) == 0;
 }
 
+/* The end of a product's file name: its type, unless that says no more than that it is a file. */
+static const char *suffix_of(const struct product *p)
+{
+	return strcmp(p->type, "file") == 0 ? "" : p->type;
+}
+
 /* Puts the blob into the run's folder, under the product's name or, when that is taken by other bytes, the
  * next. */
 static int place(struct results *r, const struct product *p, const char *dir, const char *blobs,
 	char *ret_file, size_t cap)
 {
 	char from[PATH_MAX], to[PATH_MAX], digest[DIGEST_TEXT_BYTES];
+	const char *suffix = suffix_of(p);
 	digest_format(&p->digest, digest);
 	int n = path_format(from, sizeof(from), "%s/%s", blobs, digest);
 	for (int i = 1; n >= 0 && i <= SAME_NUMBER_MAX; i++) {
 		char number[16] = "";
 		if (i > 1)
 			snprintf(number, sizeof(number), "-%d", i);
-		n = path_format(ret_file, cap, "%s.%s%s%s%s", p->stage, p->name, number,
-			p->type[0] ? "." : "", p->type);
+		n = path_format(ret_file, cap, "%s.%s%s%s%s", p->stage, p->name, number, suffix[0] ? "." : "",
+			suffix);
 		if (n >= 0)
 			n = path_format(to, sizeof(to), "%s/results/%s/%s", r->out, dir, ret_file);
 		if (n < 0)

@@ -2,7 +2,7 @@
 /*
  * The folder of `perigee receive` behind the verification: where the products of a batch go.
  *
- *   OUT/results/RUN/STAGE.NAME.TYPE   the products
+ *   OUT/results/RUN/STAGE.NAME.TYPE   the products (without .TYPE when it is "file" or none)
  *   OUT/results/RUN/run.json          what is known of the run, and the list of its products
  *   OUT/stac/                         catalog.json and one item a run (STAC 1.0.0)
  *

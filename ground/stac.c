@@ -271,9 +271,9 @@ static int write_json(const char *path, const cJSON *json)
 int stac_item(const char *out, const char *dir, const cJSON *run)
 {
 	static const char *const extensions[] = {
-		"https://stac-extensions.github.io/eo/v1.1.0/schema.json",
 		"https://stac-extensions.github.io/processing/v1.1.0/schema.json",
 		"https://stac-extensions.github.io/file/v2.1.0/schema.json",
+		"https://stac-extensions.github.io/eo/v1.1.0/schema.json", /* only with a cloud cover */
 	};
 	char id[128], path[PATH_MAX];
 	CLEAN_JSON cJSON *item = cJSON_CreateObject();
@@ -287,8 +287,9 @@ int stac_item(const char *out, const char *dir, const cJSON *run)
 		return n;
 	cJSON_AddStringToObject(item, "type", "Feature");
 	cJSON_AddStringToObject(item, "stac_version", "1.0.0");
-	cJSON_AddItemToObject(
-		item, "stac_extensions", cJSON_CreateStringArray(extensions, ARRAY_LEN(extensions)));
+	double percent;
+	int n_extensions = (int)ARRAY_LEN(extensions) - !cloud_cover(out, dir, at(run, "products"), &percent);
+	cJSON_AddItemToObject(item, "stac_extensions", cJSON_CreateStringArray(extensions, n_extensions));
 	cJSON_AddStringToObject(item, "id", id);
 	if (!footprint(at(at(at(run, "provenance"), "event"), "attrs"), item))
 		cJSON_AddNullToObject(item, "geometry"); /* and then no bbox */

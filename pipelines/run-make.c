@@ -77,6 +77,26 @@ static bool waits_for(const struct workflow *w, const struct frame_event *e)
 	return false;
 }
 
+/* The camera names a frame that is known. The same image: 1. Another one, for a camera that was reset counts
+ * anew: it is kept as well, told apart by its content, and 0. */
+static int frame_again(struct pipelines *p, const struct frame_event *e, const char *digest)
+{
+	sqlite3_stmt *q = store_query(p->o.store,
+		"SELECT 1 FROM frame WHERE device = ? AND digest = ? AND (frame_id = ? OR frame_id LIKE ?3 "
+		"|| '#%')",
+		"ttt", e->device, digest, e->frame_id);
+	int rc = q ? sqlite3_step(q) : SQLITE_ERROR;
+
+	if (q)
+		sqlite3_reset(q);
+	if (rc != SQLITE_DONE)
+		return rc == SQLITE_ROW ? 1 : ERR_STORE;
+	return store_exec(p->o.store,
+		"INSERT INTO frame(device, frame_id, digest, bytes, time_ns) VALUES(?, ? || '#' || "
+		"substr(?3, 1, 12), ?3, ?, ?)",
+		"tttii", e->device, e->frame_id, digest, (int64_t)e->bytes, e->time.ns);
+}
+
 int pipelines_frame(struct pipelines *p, const struct frame_event *e)
 {
 	char digest[DIGEST_TEXT_BYTES];
@@ -92,7 +112,9 @@ int pipelines_frame(struct pipelines *p, const struct frame_event *e)
 			"INSERT INTO frame(device, frame_id, digest, bytes, time_ns) VALUES(?, ?, ?, ?, ?)",
 			"tttii", e->device, e->frame_id, digest, (int64_t)e->bytes, e->time.ns);
 	if (r == -EEXIST)
-		return 1;
+		r = frame_again(p, e, digest);
+	if (r != 0)
+		return r;
 	struct run_input frame = {.name = "frame", .digest = e->digest, .bytes = e->bytes};
 	for (size_t i = 0; r == 0 && i < p->n_on; i++)
 		if (waits_for(p->workflows[i], e))

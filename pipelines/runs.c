@@ -61,6 +61,12 @@ static int resume_open_runs(struct pipelines *p)
 				"UPDATE run_stage SET state = 1 WHERE run = ? AND state = 2", "i", run);
 		if (r == 0)
 			r = run_advance(p, run);
+		if (r == ERR_CHECKED)
+			r = store_exec(p->o.store,
+				"UPDATE run SET state = ?, reason = ?, ended_ns = ? WHERE id = ?", "itii",
+				(int64_t)RUN_FAILED,
+				"this version does not understand the workflow that it began with",
+				clock_utc().ns, run);
 		if (r < 0)
 			return r;
 	}

@@ -161,6 +161,11 @@ static void read_input(struct wf_reader *r, struct wf_stage *s, struct ynode *n)
 		in->from = WF_FROM_TRIGGER;
 		if (!y_name(r->c, &name, &in->trigger_name))
 			return;
+		if (r->w->n_triggers && strcmp(in->trigger_name, "frame")) {
+			y_complain(r->c, n,
+				"image.acquired brings trigger.frame and nothing else, found \"%s\"", text);
+			return;
+		}
 	} else {
 		in->from = WF_FROM_STAGE;
 		if (!wf_resolve(r, n, text, &in->stage, &in->output))
@@ -256,7 +261,7 @@ static void read_resources(struct wf_reader *r, struct wf_stage *s)
 	if (!map || !y_is(r->c, map, YNODE_MAP))
 		return;
 	struct ynode *n = y_get(map, "cpus");
-	if (y_number(r->c, n, 0.001, 1024, &cpus)) {
+	if (y_number(r->c, n, 0.01, 1024, &cpus)) {
 		s->cpus_milli = (uint32_t)(cpus * 1000 + 0.5);
 		if (r->limits->cpus_milli && s->cpus_milli > r->limits->cpus_milli)
 			y_complain(r->c, n, "the mission has %g CPUs, this stage asks for %g",

@@ -9,6 +9,7 @@
 #include <linux/capability.h>
 #include <linux/openat2.h>
 #include <linux/seccomp.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -16,6 +17,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -270,17 +272,36 @@ static _Noreturn void become_stage(const struct sock_fprog *filter)
 
 /* ---- Init ---------------------------------------------------------------------------------------------- */
 
-static _Noreturn void reap_until_end(pid_t stage)
+/* Waits for a child to end, or for the launcher's end of the socket to close. */
+static void wait_for_child(int signals)
+{
+	struct pollfd p[2] = {
+		{.fd = CELL_SOCKET}, /* no events: only hang-ups are told */
+		{.fd = signals, .events = POLLIN},
+	};
+	struct signalfd_siginfo info;
+
+	if (poll(p, ARRAY_LEN(p), -1) < 0)
+		return;
+	if (p[0].revents)
+		_exit(122);
+	if (p[1].revents)
+		(void)!read(signals, &info, sizeof(info));
+}
+
+static _Noreturn void reap_until_end(pid_t stage, int signals)
 {
 	char word[1 + sizeof(int)] = {CELL_ENDED};
 	int status;
 	pid_t pid;
 
-	do
-		pid = waitpid(-1, &status, 0);
-	while (pid != stage && (pid > 0 || errno == EINTR));
-	if (pid == stage)
-		memcpy(word + 1, &status, sizeof(status));
+	while ((pid = waitpid(-1, &status, WNOHANG)) != stage) {
+		if (pid < 0 && errno != EINTR)
+			_exit(123); /* no stage: cannot be */
+		if (pid == 0)
+			wait_for_child(signals);
+	}
+	memcpy(word + 1, &status, sizeof(status));
 	/* What it left running ends with it, before anybody hears of the end: outputs change no more. */
 	(void)kill(-1, SIGKILL);
 	do
@@ -293,7 +314,9 @@ static _Noreturn void reap_until_end(pid_t stage)
 
 _Noreturn void cell_main(int sock, const struct sock_fprog *filter)
 {
+	sigset_t child;
 	pid_t stage;
+	int signals;
 	char go;
 
 	if (dup2(sock, CELL_SOCKET) < 0)
@@ -303,6 +326,7 @@ _Noreturn void cell_main(int sock, const struct sock_fprog *filter)
 	for (int i = 0; i < CELL_SOCKET; i++)
 		must(open("/dev/null", O_RDWR), "/dev/null");
 	forget_signals();
+	(void)prctl(PR_SET_NAME, "perigee-cell", 0, 0, 0);
 	/* In its groups and with its ids mapped when this comes. */
 	if (read(CELL_SOCKET, &go, 1) != 1)
 		_exit(122);
@@ -312,10 +336,15 @@ _Noreturn void cell_main(int sock, const struct sock_fprog *filter)
 	if (stage == 0)
 		become_stage(filter);
 	become_nobody();
-	/* After the last change of ids, which would clear it. A launcher that died before shows as the end of
-	 * the socket, upon which the other process ends, and this one with it. */
 	drop_capabilities();
+	/* After the last change of ids, which would clear it. A launcher that died before shows as the end of
+	 * the socket. */
 	must(prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0), "death signal");
+	sigemptyset(&child);
+	sigaddset(&child, SIGCHLD);
+	must(sigprocmask(SIG_BLOCK, &child, NULL), "sigprocmask");
+	signals = signalfd(-1, &child, SFD_CLOEXEC);
+	must(signals, "signalfd");
 	set_filter(filter);
-	reap_until_end(stage);
+	reap_until_end(stage, signals);
 }

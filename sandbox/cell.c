@@ -55,7 +55,7 @@ static pid_t clone_cell(const struct cell_kind *kind, const struct cgroup *group
 	struct clone_args args = {
 		/* The group namespace follows when the cell is in all its groups. */
 		.flags = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC |
-			 CLONE_NEWUTS | CLONE_PIDFD,
+			 CLONE_NEWUTS | CLONE_PIDFD | CLONE_PARENT,
 		/* A child of the launcher, not of the maker, with the same signal at its end. */
 		.pidfd = (uint64_t)(uintptr_t)ret_pidfd,
 	};
@@ -131,7 +131,11 @@ int cell_make(
  * nothing. */
 static int mount_of(int dir, uint64_t attributes, int *ret_fd)
 {
-	struct mount_attr attr = {.attr_set = attributes};
+	/* Reading must not write times to the flash either. */
+	struct mount_attr attr = {
+		.attr_clr = MOUNT_ATTR__ATIME,
+		.attr_set = attributes | MOUNT_ATTR_NOATIME,
+	};
 	CLEAN_FD int fd = -1;
 	int flags = fcntl(dir, F_GETFL);
 
@@ -214,8 +218,11 @@ void cell_finish(const struct cell_kind *kind, struct cell *cell)
 {
 	siginfo_t info;
 
-	while (waitid(P_PIDFD, (id_t)cell->pidfd, &info, WEXITED) < 0 && errno == EINTR)
+	int r;
+
+	while ((r = waitid(P_PIDFD, (id_t)cell->pidfd, &info, WEXITED)) < 0 && errno == EINTR)
 		;
+	ensure(r == 0); /* it is our child: anything else would leave a zombie a stage */
 	close(TAKE_FD(cell->pidfd));
 	close(TAKE_FD(cell->sock));
 	cgroup_remove(kind->groups, &cell->group);

@@ -7,14 +7,17 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 
 #include "core/file.h"
 #include "core/log.h"
 
 #define PARENT "perigee-launcher"
 #define KILL_WAIT_MS 5000
+#define RMDIR_TRIES 10
 
 static const char *const controller_name[CGROUP_CONTROLLER_MAX] = {
 	[CGROUP_MEMORY] = "memory",
@@ -171,14 +174,31 @@ int cgroup_owner_name(pid_t pid, char *ret_name, size_t cap)
 	return 0;
 }
 
-static bool owner_lives(const char *name)
+/* A folder that is locked has a living owner, in whatever pid namespace that is. One that is not yet locked
+ * has, when there is the process that its name says. */
+static bool owner_lives(int dir, const char *name)
 {
 	char now[64];
 	int pid;
 
 	if (sscanf(name, "%d-", &pid) != 1 || pid <= 0)
 		return true; /* not ours to judge */
-	return cgroup_owner_name(pid, now, sizeof(now)) == 0 && strcmp(now, name) == 0;
+	if (cgroup_owner_name(pid, now, sizeof(now)) == 0 && strncmp(now, name, strlen(now)) == 0)
+		return true;
+	return flock(dir, LOCK_EX | LOCK_NB) < 0;
+}
+
+int cgroup_rmdir(int parent, const char *name)
+{
+	const struct timespec moment = {.tv_nsec = 500000};
+
+	for (int tries = 0;; tries++) {
+		if (unlinkat(parent, name, AT_REMOVEDIR) == 0)
+			return 0;
+		if (errno != EBUSY || tries == RMDIR_TRIES)
+			return -errno;
+		(void)nanosleep(&moment, NULL);
+	}
 }
 
 /* Kills what is in a group and waits, bounded, until it is gone. */
@@ -202,12 +222,16 @@ static void kill_all(int dir)
 static void collect_owner(int parent, const char *name, const char *where)
 {
 	CLEAN_FD int owner = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	DIR *dir = owner < 0 ? NULL : fdopendir(dup(owner));
+	DIR *dir;
 
+	if (owner < 0 || owner_lives(owner, name))
+		return;
+	dir = fdopendir(dup(owner));
 	if (!dir)
 		return;
 	for (struct dirent *e; (e = readdir(dir));) {
 		CLEAN_FD int cell = -1;
+		int err;
 
 		if (e->d_type != DT_DIR || e->d_name[0] == '.')
 			continue;
@@ -215,14 +239,16 @@ static void collect_owner(int parent, const char *name, const char *where)
 		if (cell < 0)
 			continue;
 		kill_all(cell);
-		if (unlinkat(owner, e->d_name, AT_REMOVEDIR) < 0)
-			log_warning("%s/%s/%s: cannot collect: %s", where, name, e->d_name, err_text(-errno));
+		err = cgroup_rmdir(owner, e->d_name);
+		if (err < 0)
+			log_warning("%s/" PARENT "/%s/%s: cannot collect: %s", where, name, e->d_name,
+				err_text(err));
 	}
 	closedir(dir);
 	if (unlinkat(parent, name, AT_REMOVEDIR) == 0)
-		log_info("%s/%s: collected the groups of a launcher that is dead", where, name);
+		log_info("%s/" PARENT "/%s: collected the groups of a launcher that is dead", where, name);
 	else if (errno != ENOENT)
-		log_warning("%s/%s: cannot collect: %s", where, name, err_text(-errno));
+		log_warning("%s/" PARENT "/%s: cannot collect: %s", where, name, err_text(-errno));
 }
 
 static void collect(int parent, const char *where)
@@ -232,7 +258,7 @@ static void collect(int parent, const char *where)
 	if (!dir)
 		return;
 	for (struct dirent *e; (e = readdir(dir));) {
-		if (e->d_type == DT_DIR && e->d_name[0] != '.' && !owner_lives(e->d_name))
+		if (e->d_type == DT_DIR && e->d_name[0] != '.')
 			collect_owner(parent, e->d_name, where);
 	}
 	closedir(dir);
@@ -261,6 +287,27 @@ static int make_dir(int at, const char *name, int *ret_fd)
 	return 0;
 }
 
+/* Our own folder, locked for as long as this process or its maker lives. */
+static int make_own(int parent, const char *name, int *ret_fd)
+{
+	for (int tries = 0; tries < 10; tries++) {
+		CLEAN_FD int fd = -1;
+		struct stat st;
+		int err = make_dir(parent, name, &fd);
+
+		if (err < 0)
+			return err;
+		if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+			return -errno;
+		/* A collector may have been faster than the lock. */
+		if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+			*ret_fd = TAKE_FD(fd);
+			return 0;
+		}
+	}
+	return -EBUSY;
+}
+
 int cgroup_tree_own(struct cgroup_tree *tree, const char *own, char *ret_reason, size_t cap)
 {
 	CLEAN_FD int root = open(tree->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -275,7 +322,7 @@ int cgroup_tree_own(struct cgroup_tree *tree, const char *own, char *ret_reason,
 		err = make_dir(root, PARENT, &parent);
 	if (err == 0) {
 		collect(parent, tree->path);
-		err = make_dir(parent, own, &own_fd);
+		err = make_own(parent, own, &own_fd);
 	}
 	/* A controller works in a group only when every group above it hands it down. */
 	if (err == 0 && tree->v2) {

@@ -18,6 +18,10 @@ WARN_UNUSED int cgroup_find_in(char *mountinfo,
  * process. */
 WARN_UNUSED int cgroup_owner_name(pid_t pid, char *ret_name, size_t cap);
 
+/* Removes a group whose processes are dead. Some kernels let go of the last of them a moment after it was
+ * reaped: waits for that, some milliseconds at most. -errno. */
+WARN_UNUSED int cgroup_rmdir(int parent, const char *name);
+
 /* From the hierarchy's root in tree->path to our own folder in it, which is made: collects dead launchers'
  * folders beside it, hands the controllers down (version 2). Changes path and own_fd. */
 WARN_UNUSED int cgroup_tree_own(struct cgroup_tree *tree, const char *own, char *ret_reason, size_t cap);

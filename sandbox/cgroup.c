@@ -67,17 +67,34 @@ static uint64_t get_keyed(int dir, const char *file, const char *key)
 	return 0;
 }
 
+/* PID-STARTTIME-NAMESPACE: launchers may see the same groups from different pid namespaces. */
+static int name_own(char *ret_name, size_t cap)
+{
+	char pid[64];
+	struct stat st;
+	int err = cgroup_owner_name(getpid(), pid, sizeof(pid));
+
+	if (err < 0)
+		return err;
+	if (stat("/proc/self/ns/pid", &st) < 0)
+		return -errno;
+	snprintf(ret_name, cap, "%s-%ju", pid, (uintmax_t)st.st_ino);
+	return 0;
+}
+
 int cgroups_open(struct cgroups *ret_groups, char *ret_reason, size_t cap)
 {
 	struct cgroups g;
-	char own[64];
+	char own[96];
 	int err = cgroup_find(&g, ret_reason, cap);
 
 	if (err < 0)
 		return err;
-	err = cgroup_owner_name(getpid(), own, sizeof(own));
-	if (err < 0)
+	err = name_own(own, sizeof(own));
+	if (err < 0) {
+		snprintf(ret_reason, cap, "/proc/self: %s", err_text(err));
 		return err;
+	}
 	for (size_t i = 0; i < g.n_trees; i++) {
 		err = cgroup_tree_own(&g.tree[i], own, ret_reason, cap);
 		if (err < 0)
@@ -101,7 +118,7 @@ void cgroups_close(struct cgroups *g)
 	}
 }
 
-int cgroup_make(struct cgroups *g, unsigned cell, struct cgroup *ret_group)
+int cgroup_open(struct cgroups *g, unsigned cell, struct cgroup *ret_group)
 {
 	struct cgroup group;
 	int err;
@@ -110,13 +127,7 @@ int cgroup_make(struct cgroups *g, unsigned cell, struct cgroup *ret_group)
 	for (size_t i = 0; i < CGROUP_TREES_MAX; i++)
 		group.fd[i] = -1;
 	for (size_t i = 0; i < g->n_trees; i++) {
-		int own = g->tree[i].own_fd;
-
-		if (mkdirat(own, group.name, 0755) < 0 && errno != EEXIST) {
-			err = -errno;
-			goto undo;
-		}
-		group.fd[i] = openat(own, group.name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		group.fd[i] = openat(g->tree[i].own_fd, group.name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		if (group.fd[i] < 0) {
 			err = -errno;
 			goto undo;
@@ -125,7 +136,29 @@ int cgroup_make(struct cgroups *g, unsigned cell, struct cgroup *ret_group)
 	*ret_group = group;
 	return 0;
 undo:
-	cgroup_remove(g, &group);
+	for (size_t i = 0; i < g->n_trees; i++) {
+		if (group.fd[i] >= 0)
+			close(group.fd[i]);
+	}
+	return err;
+}
+
+int cgroup_make(struct cgroups *g, unsigned cell, struct cgroup *ret_group)
+{
+	char name[16];
+	size_t made = 0;
+	int err = 0;
+
+	snprintf(name, sizeof(name), "%u", cell);
+	for (; made < g->n_trees && err == 0; made += err == 0) {
+		/* One that could not be removed the last time has that time's counts. */
+		(void)unlinkat(g->tree[made].own_fd, name, AT_REMOVEDIR);
+		err = mkdirat(g->tree[made].own_fd, name, 0755) < 0 ? -errno : 0;
+	}
+	if (err == 0)
+		err = cgroup_open(g, cell, ret_group);
+	for (size_t i = 0; err < 0 && i < made; i++)
+		(void)unlinkat(g->tree[i].own_fd, name, AT_REMOVEDIR);
 	return err;
 }
 
@@ -188,10 +221,18 @@ int cgroup_limit(const struct cgroups *g, const struct cgroup *group, const stru
 	return limit_cpu(group->fd[cpu], g->tree[cpu].v2, limits->cpus_milli);
 }
 
+uint64_t cgroup_cpu_ns(const struct cgroups *g, const struct cgroup *group)
+{
+	size_t cpu = g->tree_of[CGROUP_CPUACCT];
+
+	return g->tree[cpu].v2 ? get_keyed(group->fd[cpu], "cpu.stat", "usage_usec") * 1000
+			       : get_number(group->fd[cpu], "cpuacct.usage");
+}
+
 void cgroup_usage(const struct cgroups *g, const struct cgroup *group, struct cgroup_usage *ret_usage)
 {
-	size_t memory = g->tree_of[CGROUP_MEMORY], cpu = g->tree_of[CGROUP_CPUACCT];
-	int memory_fd = group->fd[memory], cpu_fd = group->fd[cpu];
+	size_t memory = g->tree_of[CGROUP_MEMORY];
+	int memory_fd = group->fd[memory];
 
 	if (g->tree[memory].v2) {
 		ret_usage->peak_memory_bytes = get_number(memory_fd, "memory.peak");
@@ -200,8 +241,7 @@ void cgroup_usage(const struct cgroups *g, const struct cgroup *group, struct cg
 		ret_usage->peak_memory_bytes = get_number(memory_fd, "memory.max_usage_in_bytes");
 		ret_usage->oom_kills = get_keyed(memory_fd, "memory.oom_control", "oom_kill");
 	}
-	ret_usage->cpu_ns = g->tree[cpu].v2 ? get_keyed(cpu_fd, "cpu.stat", "usage_usec") * 1000
-					    : get_number(cpu_fd, "cpuacct.usage");
+	ret_usage->cpu_ns = cgroup_cpu_ns(g, group);
 	ret_usage->pids_hits = get_keyed(group->fd[g->tree_of[CGROUP_PIDS]], "pids.events", "max");
 }
 
@@ -211,7 +251,7 @@ void cgroup_remove(struct cgroups *g, struct cgroup *group)
 		if (group->fd[i] < 0)
 			continue;
 		close(TAKE_FD(group->fd[i]));
-		if (unlinkat(g->tree[i].own_fd, group->name, AT_REMOVEDIR) < 0)
+		if (cgroup_rmdir(g->tree[i].own_fd, group->name) < 0)
 			log_warning("%s/%s: cannot remove the group: %s", g->tree[i].path, group->name,
 				err_text(-errno));
 	}

@@ -3,7 +3,8 @@
  * Control groups, version 2 and version 1, behind one small interface. Each controller is used where the
  * machine has it: in the unified hierarchy when it lists it, otherwise in the version 1 hierarchy that is
  * mounted for it (hybrid machines have both). Everything lives in
- * HIERARCHY/perigee-launcher/PID-STARTTIME/CELL.
+ * HIERARCHY/perigee-launcher/PID-STARTTIME-NAMESPACE/CELL,
+ * and the middle one is locked (flock) while its owner lives.
  */
 #ifndef SANDBOX_CGROUP_H
 #define SANDBOX_CGROUP_H
@@ -19,7 +20,7 @@ enum cgroup_controller { CGROUP_MEMORY, CGROUP_PIDS, CGROUP_CPU, CGROUP_CPUACCT,
 /* A hierarchy in which we have groups. */
 struct cgroup_tree {
 	bool v2;
-	int own_fd;     /* .../perigee-launcher/PID-STARTTIME */
+	int own_fd;     /* .../perigee-launcher/PID-STARTTIME-NAMESPACE */
 	char path[256]; /* of that folder */
 };
 
@@ -48,7 +49,10 @@ WARN_UNUSED int cgroups_open(struct cgroups *ret_groups, char *ret_reason, size_
 /* Removes our folder: every cell's group must be gone. */
 void cgroups_close(struct cgroups *g);
 
+/* Makes a cell's group, which must not be there (-EEXIST). */
 WARN_UNUSED int cgroup_make(struct cgroups *g, unsigned cell, struct cgroup *ret_group);
+/* Opens one that another process has made. */
+WARN_UNUSED int cgroup_open(struct cgroups *g, unsigned cell, struct cgroup *ret_group);
 /* For CLONE_INTO_CGROUP, or -1 when no controller is in version 2. Borrowed. */
 int cgroup_clone_fd(const struct cgroups *g, const struct cgroup *group);
 /* Moves a process into the version 1 groups: after the clone, before it has children. */
@@ -56,6 +60,8 @@ WARN_UNUSED int cgroup_enter(const struct cgroups *g, const struct cgroup *group
 /* `pids_extra`: processes of ours in the group, which do not count. */
 WARN_UNUSED int cgroup_limit(const struct cgroups *g, const struct cgroup *group,
 	const struct launch_limits *limits, unsigned pids_extra);
+/* CPU time used so far by all that was ever in the group; 0 when it cannot be read. */
+uint64_t cgroup_cpu_ns(const struct cgroups *g, const struct cgroup *group);
 /* What cannot be read stays 0. */
 void cgroup_usage(const struct cgroups *g, const struct cgroup *group, struct cgroup_usage *ret_usage);
 /* Its processes are dead. Logs what it cannot remove. */

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sysexits.h>
 
 #include "core/log.h"
 #include "launch-wire.h"
@@ -71,15 +72,28 @@ static void be_gone(struct launcher *l, const char *reason)
 		l->callbacks.on_gone(l, reason, l->user);
 }
 
+static const char *explain_exit(int64_t status)
+{
+	switch (status) {
+	case EX_NOPERM:
+		return ": it needs to be started as root";
+	case EX_UNAVAILABLE:
+		return ": no sandbox can be made on this machine; its log says why";
+	default:
+		return "";
+	}
+}
+
 static void on_process_exit(uv_process_t *process, int64_t status, int signal)
 {
 	struct launcher *l = process->data;
-	char reason[80];
+	char reason[160];
 
 	if (signal)
 		snprintf(reason, sizeof(reason), "the launcher was killed by signal %d", signal);
 	else
-		snprintf(reason, sizeof(reason), "the launcher exited with %" PRId64, status);
+		snprintf(reason, sizeof(reason), "the launcher exited with %" PRId64 "%s", status,
+			explain_exit(status));
 	uv_close((uv_handle_t *)process, on_closed);
 	be_gone(l, reason);
 }

@@ -144,7 +144,8 @@ static const char *search_path(char *const *env)
 static int find_program(struct sandbox_image *image, char *ret_reason, size_t cap)
 {
 	const char *name = image->argv[0], *path = search_path(image->env);
-	char full[ROOTFS_PATH_BYTES];
+	char full[ROOTFS_PATH_BYTES], clean[ROOTFS_PATH_BYTES], *program;
+	int err;
 
 	if (strchr(name, '/')) {
 		snprintf(full, sizeof(full), "%s%s", name[0] == '/' ? "" : "/", name);
@@ -164,11 +165,17 @@ static int find_program(struct sandbox_image *image, char *ret_reason, size_t ca
 		snprintf(ret_reason, cap, "%.200s: no such program in the image's PATH", name);
 		return ERR_IMAGE;
 	}
+	err = rootfs_check_program(image->rootfs_fd, full, ret_reason, cap);
+	if (err < 0)
+		return err;
+	err = rootfs_clean(full, clean);
+	if (err == 0 && asprintf(&program, "/%s", clean) < 0)
+		err = -ENOMEM;
+	if (err < 0)
+		return fail(ret_reason, cap, name, err);
 	free(image->argv[0]);
-	image->argv[0] = strdup(full);
-	if (!image->argv[0])
-		return fail(ret_reason, cap, "config", -ENOMEM);
-	return rootfs_check_program(image->rootfs_fd, full, ret_reason, cap);
+	image->argv[0] = program;
+	return 0;
 }
 
 static int read_config(const cJSON *config, struct sandbox_image *image, char *ret_reason, size_t cap)

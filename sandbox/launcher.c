@@ -329,7 +329,6 @@ static int refuse(struct launcher_server *s, uint64_t task, const char *reason)
 static int on_start(void *user, struct msg *m)
 {
 	struct launcher_server *s = user;
-	struct cgroup_usage usage = {0};
 	char reason[LAUNCH_REASON_BYTES] = "";
 	struct mono_time now = clock_mono();
 	struct slot *t;
@@ -362,8 +361,7 @@ static int on_start(void *user, struct msg *m)
 	t->limits = s->order.limits;
 	t->started = now;
 	t->result = (struct launch_result){.task = s->order.task};
-	cgroup_usage(&s->groups, &t->cell.group, &usage);
-	t->cpu_ns_before = usage.cpu_ns;
+	t->cpu_ns_before = cgroup_cpu_ns(&s->groups, &t->cell.group);
 	err = cell_start(&s->kind, &t->cell, m, &t->limits, reason, sizeof(reason));
 	if (err < 0) {
 		fail_setup(t, reason);
@@ -428,7 +426,8 @@ static void end_all(struct launcher_server *s)
 
 static void drop_supervisor(struct launcher_server *s, const char *why)
 {
-	log_info("%s: killing what runs, and ending", why);
+	if (find_state(s, SLOT_RUNNING))
+		log_info("%s: killing what runs, and ending", why);
 	watch(s, s->sock, 0, EVENT_SUPERVISOR, 0, EPOLL_CTL_DEL);
 	end_all(s);
 }

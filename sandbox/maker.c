@@ -134,7 +134,7 @@ int maker_answer(struct maker *maker, const struct cell_kind *kind, unsigned num
 	msg_finish(&m);
 	if (err < 0)
 		return ERR_PEER;
-	err = cgroup_make(kind->groups, number, &cell.group); /* which opens what is there */
+	err = cgroup_open(kind->groups, number, &cell.group);
 	if (err < 0) {
 		snprintf(ret_reason, cap, "opening its control group: %s", err_text(err));
 		cell_kill(&cell);

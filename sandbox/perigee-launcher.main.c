@@ -61,7 +61,7 @@ static void live_longest(void)
 
 	/* Without it the launcher works as well, until the machine is out of memory. */
 	if (fd < 0 || write(fd, "-1000", 5) < 0)
-		log_info("/proc/self/oom_score_adj: %s", err_text(-errno));
+		log_debug("/proc/self/oom_score_adj: %s", err_text(-errno));
 	if (fd >= 0)
 		close(fd);
 }

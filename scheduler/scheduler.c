@@ -269,6 +269,16 @@ static int expire_one(struct scheduler *s, struct utc_time now)
 	return r < 0 ? r : 1;
 }
 
+/* The budget shrank since it was put: it would wait for ever, and everything behind it. */
+static int refuse(struct scheduler *s, const struct task *t)
+{
+	struct task_end end = {
+		.verdict = TASK_BROKEN, .reason = "it asks for more than the mission's budget has"};
+	int r = store_change(s->store);
+
+	return r == 0 ? end_task(s, t, TASK_FAILED, &end) : r;
+}
+
 static int find_wake(struct scheduler *s, struct utc_time now)
 {
 	sqlite3_stmt *q = store_query(s->store,
@@ -297,7 +307,9 @@ int scheduler_dispatch(struct scheduler *s)
 			;
 		if (r == 0)
 			r = head(s, now, &t);
-		if (r > 0 && fits_now(s, &t)) {
+		if (r > 0 && !scheduler_fits(s, t.cpus_milli, t.memory_bytes)) {
+			r = refuse(s, &t);
+		} else if (r > 0 && fits_now(s, &t)) {
 			r = start_task(s, &t, now);
 		} else if (r >= 0) {
 			s->dirty = false;

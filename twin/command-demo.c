@@ -78,12 +78,18 @@ static int count_scenes(struct demo *d)
 /* Only what a demonstration makes is removed: the folder may be anything. */
 static int prepare_out(struct demo *d, const char *wanted)
 {
-	static const char *const ours[] = {"batches", "results", "rejected", "stac", "pictures", "incoming"};
+	static const char *const ours[] = {"batches", "results", "rejected", "stac", "pictures", "inbox", "tmp"};
 	char path[PATH_MAX];
+	bool empty = rmdir(wanted) == 0 || errno == ENOENT;
 	int r = dir_make(wanted, 0755);
 
 	if (r == 0 && !realpath(wanted, d->out))
 		r = -errno;
+	/* Another's folder is left alone: ours has the log that each demonstration leaves. */
+	if (r == 0 && !empty)
+		r = path_format(path, sizeof(path), "%s/processes.log", d->out);
+	if (r == 0 && !empty && access(path, F_OK) < 0)
+		r = -ENOTEMPTY;
 	for (size_t i = 0; r == 0 && i < ARRAY_LEN(ours); i++) {
 		r = path_format(path, sizeof(path), "%s/%s", d->out, ours[i]);
 		if (r == 0)

@@ -64,7 +64,8 @@ struct device_frame {
 	struct utc_time time; /* the camera's, or ours when it gives none */
 	char id[DEVICE_FRAME_ID_BYTES];
 	bool must_release; /* the camera delivers no other frame until this one is released */
-	struct device_attr attrs[DEVICE_FRAME_ATTRS_MAX]; /* the camera's other frame_* attributes */
+	struct device_attr attrs[DEVICE_FRAME_ATTRS_MAX]; /* the camera's other frame_* attributes, its size
+							     among them */
 	size_t n_attrs;
 };
 

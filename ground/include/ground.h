@@ -34,6 +34,7 @@ void ground_key_destroy(struct ground_key *key);
 
 #define PRODUCT_NAME_BYTES 64
 #define PRODUCT_TYPE_BYTES 16
+#define PRODUCT_BYTES_MAX (UINT64_C(192) << 20) /* the ground refuses files above 256 MiB */
 
 /* An artifact that goes to the ground. workflow, stage, name: [A-Za-z0-9][A-Za-z0-9._-]*; type the same or
  * "". */
@@ -75,7 +76,8 @@ WARN_UNUSED int downlink_create(uv_loop_t *loop, struct store *store, struct art
  * more. What was not acknowledged goes on at the next start. */
 void downlink_destroy(struct downlink *d);
 /* Puts a product into the queue, in the turn that is open (or opens one). One that is there already (the same
- * run, stage, name and digest) is left as it is: 0. ERR_FORMAT: a field is not valid. ERR_STORE. */
+ * run, stage, name and digest) is left as it is: 0. ERR_FORMAT: a field is not
+ * valid. ERR_STORE. */
 WARN_UNUSED int downlink_product(struct downlink *d, const struct product *product);
 /* Nothing queued, nothing under way? */
 bool downlink_idle(const struct downlink *d);

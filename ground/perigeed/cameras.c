@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sysexits.h>
 
+#include "core/file.h"
 #include "core/json.h"
 #include "core/log.h"
 #include "perigeed.h"
@@ -53,7 +55,23 @@ static void keep_worker(uv_work_t *w)
 {
 	struct buffer *b = w->data;
 
-	b->kept = artifact_keep(b->d->artifacts, b->tmp_name, &b->frame.digest);
+	struct digest found;
+	uint64_t bytes;
+	char path[PATH_MAX];
+	CLEAN_FD int fd = -1;
+
+	/* The broker's workers speak with devices through libiio: what they say of the file is not taken on
+	 * trust. */
+	b->kept = path_format(path, sizeof(path), "%s/tmp/%s", artifacts_dir(b->d->artifacts), b->tmp_name);
+	if (b->kept == 0 && (fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC)) < 0)
+		b->kept = -errno;
+	if (b->kept == 0)
+		b->kept = digest_fd(fd, &found, &bytes);
+	if (b->kept == 0 &&
+		(bytes != b->frame.bytes || memcmp(found.bytes, b->frame.digest.bytes, sizeof(found.bytes))))
+		b->kept = ERR_DIGEST;
+	if (b->kept == 0)
+		b->kept = artifact_keep(b->d->artifacts, b->tmp_name, &found);
 }
 
 /* The frame is committed: the camera may forget it, and gets a new file. */

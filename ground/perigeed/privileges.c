@@ -55,6 +55,8 @@ int start_privileged(struct perigeed *d)
 		r = -errno;
 	if (r < 0)
 		return r;
+	if (!user && getuid() == 0 && !d->o->run)
+		log_warning("%s has no run-as: the supervisor stays user 0, without capabilities", m->path);
 	/* The folder stays with the user that it was made for; a later start as another user is told so by
 	 * SQLite. */
 	return confine_user(user && getuid() == 0 ? user->pw_uid : getuid(),

@@ -180,7 +180,7 @@ static int lock_state(const char *state)
 {
 	char path[PATH_MAX];
 	int r = path_format(path, sizeof(path), "%s/lock", state);
-	int fd = r == 0 ? open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600) : -1;
+	int fd = r == 0 ? open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600) : -1;
 
 	if (fd < 0)
 		return r < 0 ? r : -errno;
@@ -226,6 +226,11 @@ static int exit_status(int err)
 	switch (err) {
 	case ERR_CHECKED:
 		return EX_DATAERR;
+	case ERR_STORE: /* a damaged database does not mend itself */
+	case ERR_FORMAT:
+	case -ENOENT:
+	case -EACCES:
+	case -EADDRINUSE:
 	case -EINVAL:
 	case ERR_UNKNOWN:
 	case ERR_KEY:

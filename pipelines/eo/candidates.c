@@ -96,7 +96,7 @@ int eo_candidates_read(const void *json, size_t len, struct eo_candidate *ret, u
 	char reason[EO_REASON_BYTES])
 {
 	struct jsonin j = {.at = json, .end = (const char *)json + len};
-	uint32_t bands = 0;
+	uint32_t bands = 0, width = 0, height = 0;
 	char key[32];
 	int n = -1;
 
@@ -104,6 +104,10 @@ int eo_candidates_read(const void *json, size_t len, struct eo_candidate *ret, u
 	while (jsonin_key(&j, key, sizeof(key)))
 		if (!strcmp(key, "bands")) {
 			bands = pixels(&j, jsonin_number(&j));
+		} else if (!strcmp(key, "width")) {
+			width = pixels(&j, jsonin_number(&j));
+		} else if (!strcmp(key, "height")) {
+			height = pixels(&j, jsonin_number(&j));
 		} else if (!strcmp(key, "candidates")) {
 			n = 0;
 			jsonin_begin(&j, '[');
@@ -121,6 +125,12 @@ int eo_candidates_read(const void *json, size_t len, struct eo_candidate *ret, u
 			(size_t)(j.at - (const char *)json), len);
 	if (n < 0 || (bands != 3 && bands != 6))
 		return eo_fail(reason, "candidates: \"candidates\" or \"bands\" (3 or 6) is missing");
+	for (int i = 0; i < n; i++) {
+		if (ret[i].x1 > width || ret[i].y1 > height)
+			return eo_fail(reason, "candidates: box %d lies outside the scene", i);
+		ret[i].at_border_x = !ret[i].x0 || ret[i].x1 == width;
+		ret[i].at_border_y = !ret[i].y0 || ret[i].y1 == height;
+	}
 	*ret_bands = bands;
 	return n;
 }

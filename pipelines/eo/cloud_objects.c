@@ -8,12 +8,13 @@
 #include "cloud.h"
 
 enum {
-	AREA_MAX = 8000, /* pixels: a ship of 400 m at 3 m is 2500; with its wake more */
+	AREA_MAX = 8000, /* pixels */
 	SIDE_MAX = 250,
 	BORDER_AREA_MAX = 1000, /* at the scene's border the rest is out of sight */
-	CLOUD_AREA_MIN = 120,   /* a white thing of this size that is not long is rather a cloud */
+	CLOUD_AREA_MIN = 12,    /* a white thing of this size that is not long is rather a cloud */
 };
-static const double WIDTH_MAX_M = 90;     /* wider than any ship with the foam beside it */
+static const double WIDTH_MAX_M = 120;    /* wider than any ship with the foam beside it */
+static const double AREA_MAX_M2 = 80000;  /* a ship of 400 m has 24000; with its wake more */
 static const double ISLET_AREA_M2 = 9000; /* what is not long is an islet from this size on */
 
 /* How much of the component's pixels are of this class. */
@@ -53,7 +54,7 @@ static bool is_object(
 		return false;
 	eo_blob_shape(b, blob, &s);
 	compact = s.length < 2 * s.width;
-	if (compact && (o->area * gsd * gsd > ISLET_AREA_M2 || s.width * gsd > WIDTH_MAX_M))
+	if (s.width * gsd > WIDTH_MAX_M || o->area * gsd * gsd > (compact ? ISLET_AREA_M2 : AREA_MAX_M2))
 		return false;
 	return !(compact && o->area >= CLOUD_AREA_MIN && part_of(b, blob, classes, w, EO_CLOUD) > 0.5);
 }

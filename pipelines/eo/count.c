@@ -19,12 +19,19 @@ enum {
 };
 
 static const double ASPECT_MIN = 1.9, ASPECT_MAX = 9.5;
-static const double FILL_MIN = 0.52; /* of the rectangle around it */
-static const double CLOUD_NEAR_MAX = 0.12;
+static const double FILL_MIN = 0.52;                         /* of the rectangle around it */
+static const double CLOUD_NEAR = 0.02, CLOUD_NEAR_MAX = 0.6; /* part of the surroundings */
+static const double CLOUDY_SHARP_MIN = 0.64, CLOUDY_ASPECT_MIN = 3;
 static const double PEAK_MIN = 14; /* deviations: foam and swell reach less */
 /* Boats, buoys and breaking waves are as long as the smallest ships: what is short must be bright and
  * slender. */
 static const double SHORT_M = 55, SHORT_PEAK_MIN = 24, SHORT_ASPECT_MIN = 2.6;
+/* Beam against length, with what lies alongside; and what the sensor's blur adds, in pixels. */
+static const double BEAM_M = 15, BEAM_PER_LENGTH = 0.22, BLUR_PX = 1.2;
+static const double SHARP_MIN = 0.48;
+/* At the scene's border the rest is out of sight: only what is surely a hull even so, and reaches well into
+ * it. */
+static const double BORDER_LENGTH_MIN_M = 60, BORDER_ASPECT_MIN = 3, BORDER_REACH_MIN = 0.5;
 static const double EDGE = 0.45; /* of the median deviation: where the border of a hull is drawn */
 
 struct crop {
@@ -38,7 +45,7 @@ struct crop {
 struct ship {
 	struct eo_shape shape;
 	uint32_t x0, y0, x1, y1; /* in the scene */
-	double confidence;
+	double confidence, sharpness;
 };
 
 static void crop_finish(struct crop *c)
@@ -125,13 +132,16 @@ static double hull(const struct eo_shape *s, uint32_t area, double peak, double 
 		return 0;
 	if (aspect < (coarse ? 1.5 : ASPECT_MIN) || aspect > ASPECT_MAX || fill < (coarse ? 0.45 : FILL_MIN))
 		return 0;
+	if (s->width * gsd > BEAM_M + BEAM_PER_LENGTH * length + BLUR_PX * gsd)
+		return 0;
 	if (length < SHORT_M && (peak < SHORT_PEAK_MIN || (!coarse && aspect < SHORT_ASPECT_MIN)))
 		return 0;
 	return 0.4 + 0.6 * ramp(aspect, 1.5, 3.0) * ramp(fill, 0.4, 0.75);
 }
 
-/* The largest piece of `plane`'s set pixels, judged. 0 when it is no hull, -1 when out of memory. */
-static int judge(const struct crop *c, double peak, double gsd, double *ret_sure, struct eo_blob *ret_blob,
+/* Leaves the largest piece of `plane`'s set pixels in it, and judges it. 0 when it is no hull, -1 when out of
+ * memory. */
+static int judge(struct crop *c, double peak, double gsd, double *ret_sure, struct eo_blob *ret_blob,
 	struct eo_shape *ret_shape)
 {
 	struct eo_blobs blobs;
@@ -148,6 +158,8 @@ static int judge(const struct crop *c, double peak, double gsd, double *ret_sure
 		*ret_blob = blobs.blobs[best];
 		eo_blob_shape(&blobs, best, ret_shape);
 		*ret_sure = hull(ret_shape, ret_blob->area, peak, gsd);
+		memset(c->plane, 0, c->pixels);
+		eo_blob_paint(&blobs, best, c->plane, c->width, 1);
 	}
 	eo_blobs_finish(&blobs);
 	return 0;
@@ -173,6 +185,44 @@ static uint32_t edge_level(const struct crop *c, const uint8_t *of)
 	return level < LEVEL_FIRST ? LEVEL_FIRST : level;
 }
 
+/* Of the hull in `plane` and what is beside it: how much of what lies above a third of the deck's deviation
+ * lies above three quarters of it. A hull ends in a step, a wisp of cloud in a slope. -1 when out of memory.
+ */
+static double sharpness(struct crop *c)
+{
+	uint32_t histogram[256] = {0}, median, low = 0, high = 0;
+
+	for (uint32_t i = 0; i < c->pixels; i++)
+		if (c->plane[i])
+			histogram[c->z[i]]++;
+	median = eo_percentile(histogram, 256, 0.5);
+	if (eo_dilate(c->plane, c->width, c->height, 2) < 0)
+		return -1;
+	for (uint32_t i = 0; i < c->pixels; i++)
+		if (c->plane[i] && c->label[i]) {
+			low += c->z[i] * 10u >= median * 3;
+			high += c->z[i] * 4u >= median * 3;
+		}
+	return low ? (double)high / low : 0;
+}
+
+/* Whether the scene's border leaves too little of it to tell. */
+static bool cut_off(const struct eo_candidate *c, const struct eo_shape *s, double gsd)
+{
+	if (!c->at_border_x && !c->at_border_y)
+		return false;
+	return s->length * gsd < BORDER_LENGTH_MIN_M || s->length < BORDER_ASPECT_MIN * s->width ||
+	       (c->at_border_x && c->x1 - c->x0 < BORDER_REACH_MIN * s->length) ||
+	       (c->at_border_y && c->y1 - c->y0 < BORDER_REACH_MIN * s->length);
+}
+
+/* Near clouds, most bright things are clouds: only what is long and ends sharply is none. */
+static bool stands_apart(const struct ship *s, const struct eo_candidate *c)
+{
+	return s->sharpness > CLOUDY_SHARP_MIN && s->shape.length > CLOUDY_ASPECT_MIN * s->shape.width &&
+	       c->cloud_near < CLOUD_NEAR_MAX;
+}
+
 /* 1 with the ship, 0 when the candidate is none, -1 when out of memory. */
 static int confirm(struct crop *c, const struct eo_candidate *cand, bool multi, double gsd, struct ship *ret)
 {
@@ -189,7 +239,7 @@ static int confirm(struct crop *c, const struct eo_candidate *cand, bool multi, 
 		if (blob.area * SWIR_AREA_PART < cand->area)
 			sure = 0;
 	}
-	for (level = edge_level(c, c->z); sure <= 0 && level < 200; level = level * 5 / 4) {
+	for (level = edge_level(c, c->z); !multi && sure <= 0 && level < 200; level = level * 5 / 4) {
 		select_level(c, c->z, level);
 		/* The identify stage closed small gaps; so does this. */
 		if (eo_dilate(c->plane, c->width, c->height, 1) < 0 ||
@@ -205,16 +255,18 @@ static int confirm(struct crop *c, const struct eo_candidate *cand, bool multi, 
 	ret->y0 = cand->crop_y + blob.y0;
 	ret->x1 = cand->crop_x + blob.x1;
 	ret->y1 = cand->crop_y + blob.y1;
+	ret->sharpness = sharpness(c);
+	if (ret->sharpness < 0)
+		return -1;
+	if (ret->sharpness < SHARP_MIN || (cand->cloud_near > CLOUD_NEAR && !stands_apart(ret, cand)))
+		return 0;
+	if (cut_off(cand, &ret->shape, gsd))
+		return 0;
 	ret->shape.cx += cand->crop_x;
 	ret->shape.cy += cand->crop_y;
 	ret->confidence = sure * (0.5 + 0.5 * ramp(cand->peak_sigma, 5, 15)) *
 			  (1 - 0.5 * ramp(cand->touching, 0, 0.25));
 	return 1;
-}
-
-static bool in_bad_company(const struct eo_candidate *c)
-{
-	return c->cloud_near > CLOUD_NEAR_MAX;
 }
 
 /* Along the hull, clockwise from up; bow and stern are not told apart, so 0 <= heading < 180. */
@@ -230,10 +282,11 @@ static void write_ship(const struct ship *s, bool first, double gsd, struct eo_b
 {
 	eo_buf_printf(out,
 		"%s\n{\"x\": %.1f, \"y\": %.1f, \"length_px\": %.1f, \"width_px\": %.1f, \"length_m\": %.0f, "
-		"\"width_m\": %.0f, \"heading_deg\": %.1f, \"box\": [%u, %u, %u, %u], \"confidence\": %.2f}",
+		"\"width_m\": %.0f, \"heading_deg\": %.1f, \"box\": [%u, %u, %u, %u], \"sharpness\": %.3f, "
+		"\"confidence\": %.2f}",
 		first ? "" : ",", s->shape.cx, s->shape.cy, s->shape.length, s->shape.width,
 		s->shape.length * gsd, s->shape.width * gsd, heading_deg(&s->shape), s->x0, s->y0, s->x1,
-		s->y1, s->confidence);
+		s->y1, s->sharpness, s->confidence);
 }
 
 /* Steps over the small whole scene that comes first. Its bytes, or -1 with the reason. */
@@ -271,7 +324,7 @@ static int count(const struct eo_candidate *cands, int n, uint32_t bands, const 
 		}
 		crops += used;
 		len -= (size_t)used;
-		is = in_bad_company(&cands[i]) ? 0 : confirm(&crop, &cands[i], bands == 6, gsd, &ship);
+		is = confirm(&crop, &cands[i], bands == 6, gsd, &ship);
 		crop_finish(&crop);
 		if (is < 0) {
 			eo_buf_finish(&list);

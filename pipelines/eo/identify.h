@@ -17,16 +17,17 @@
 #define EO_CROP_SIDE_MAX 512u         /* pixels: a box of 250 and its margin fit */
 
 struct eo_candidate {
-	uint32_t x0, y0, x1, y1;      /* box in the scene, x1 and y1 one past the end */
-	double x, y;                  /* centroid, pixels */
-	uint32_t area;                /* pixels */
-	double length, width;         /* pixels, by moments */
-	double brightness;            /* mean of the channels, samples */
-	double contrast;              /* … above the water around */
-	double peak_sigma;            /* deviations of the brightest pixel */
-	double touching;              /* part of its pixels that touch what is not water */
-	double cloud_near, land_near; /* part of its surroundings */
-	uint32_t crop_x, crop_y;      /* where the crop's corner is in the scene */
+	uint32_t x0, y0, x1, y1;       /* box in the scene, x1 and y1 one past the end */
+	double x, y;                   /* centroid, pixels */
+	uint32_t area;                 /* pixels */
+	double length, width;          /* pixels, by moments */
+	double brightness;             /* mean of the channels, samples */
+	double contrast;               /* … above the water around */
+	double peak_sigma;             /* deviations of the brightest pixel */
+	double touching;               /* part of its pixels that touch what is not water */
+	double cloud_near, land_near;  /* part of its surroundings */
+	bool at_border_x, at_border_y; /* left or right, upper or lower one of the scene */
+	uint32_t crop_x, crop_y;       /* where the crop's corner is in the scene */
 	float background[EO_CHANNELS_MAX], sigma[EO_CHANNELS_MAX]; /* of the water around, samples */
 };
 

@@ -16,13 +16,16 @@ enum {
 	CELL = 8,           /* pixels a block's side */
 	DARK_MAX = 165,     /* mean brightness of water, 0..255 */
 	STEP_MAX = 9,       /* between neighbouring blocks, in any band */
+	SHADE_STEP = 30,    /* … when all bands fall together, as at the edge of a cloud's shadow */
+	SHADE_SKEW = 10,    /* how much less one band may fall than another there */
 	REGION_BLOCKS = 60, /* the least region: as much as a square of 62 pixels … */
 	REGION_PART = 100,  /* … and at least this part (1/100) of the scene */
 	REACH = 3,          /* blocks around a region in which the shore is drawn */
 };
-static const float ROUGH_MAX = 6.0f;  /* standard deviation of brightness in a block of water */
-static const float LIKE_MIN = 11.0f;  /* distance from the water's colour that is always like water */
-static const float LIKE_SIGMA = 4.0f; /* … or in standard deviations of the water */
+static const float ROUGH_MAX = 6.0f;    /* standard deviation of brightness in a block of water */
+static const float SHADE_ROUGH = 12.0f; /* … with the edge of a shadow in it */
+static const float LIKE_MIN = 11.0f;    /* distance from the water's colour that is always like water */
+static const float LIKE_SIGMA = 4.0f;   /* … or in standard deviations of the water */
 
 struct block {
 	float mean[3]; /* red, green, blue; of a block beside a region: of the water near it */
@@ -129,6 +132,66 @@ static int find_regions(const struct eo_image *im, const struct eo_grid *g, stru
 	return (int)(regions > INT32_MAX ? INT32_MAX : regions);
 }
 
+/* Whether water goes on in the shade: all bands fall together from `a` to `b`, or stay. */
+static bool shades(const struct block *a, const struct block *b)
+{
+	float least = INFINITY, most = -INFINITY;
+
+	if (b->rough > SHADE_ROUGH || b->mean[0] - b->mean[2] > 8 + 0.25f * b->mean[1])
+		return false;
+	for (int c = 0; c < 3; c++) {
+		least = fminf(least, a->mean[c] - b->mean[c]);
+		most = fmaxf(most, a->mean[c] - b->mean[c]);
+	}
+	return least > -STEP_MAX && most < SHADE_STEP && most - least < SHADE_SKEW;
+}
+
+/* Carries the regions on into the shadows of clouds on the water, whose edges are too rough for find_regions.
+ * No block that is brighter than its region joins this way. */
+static int add_shade(const struct eo_grid *g, struct block *blocks, int regions)
+{
+	size_t n = eo_grid_cells(g);
+	uint32_t *queue = malloc(n * sizeof(*queue)), head = 0, tail = 0;
+	struct block *mean = calloc((size_t)regions, sizeof(*mean));
+
+	if (!queue || !mean) {
+		free(queue);
+		free(mean);
+		return -1;
+	}
+	for (size_t i = 0; i < n; i++) {
+		if (blocks[i].region == EO_NONE)
+			continue;
+		for (int c = 0; c < 3; c++)
+			mean[blocks[i].region].mean[c] += blocks[i].mean[c];
+		mean[blocks[i].region].weight++;
+		queue[tail++] = (uint32_t)i;
+	}
+	for (int k = 0; k < regions; k++)
+		for (int c = 0; c < 3; c++)
+			mean[k].mean[c] /= (float)mean[k].weight;
+	while (head < tail) {
+		uint32_t at = queue[head++], col = at % g->cols, row = at / g->cols;
+		const uint32_t next[4] = {at - 1, at + 1, at - g->cols, at + g->cols};
+		const bool there[4] = {col > 0, col + 1 < g->cols, row > 0, row + 1 < g->rows};
+		const struct block *whole = &mean[blocks[at].region];
+
+		for (int k = 0; k < 4; k++) {
+			struct block *b = there[k] ? &blocks[next[k]] : NULL;
+
+			if (!b || b->region != EO_NONE || !shades(&blocks[at], b) ||
+				b->mean[0] > whole->mean[0] + STEP_MAX ||
+				b->mean[1] > whole->mean[1] + STEP_MAX)
+				continue;
+			b->region = blocks[at].region;
+			queue[tail++] = next[k];
+		}
+	}
+	free(queue);
+	free(mean);
+	return 0;
+}
+
 /* Gives the blocks around the regions the mean colour of the water next to them, ring by ring. */
 static void extend(const struct eo_grid *g, struct block *blocks)
 {
@@ -223,10 +286,12 @@ int eo_water_visible(const struct eo_image *im, uint8_t *water)
 		return -1;
 	measure(im, &g, blocks);
 	regions = find_regions(im, &g, blocks);
+	if (regions > 0 && add_shade(&g, blocks, regions) < 0)
+		regions = -1;
 	if (regions > 0) {
 		extend(&g, blocks);
 		draw(im, &g, blocks, water);
-	} else {
+	} else if (regions == 0) {
 		memset(water, 0, eo_pixels(im));
 	}
 	free(blocks);

@@ -174,6 +174,19 @@ static ENDLESS int spin(void)
 		;
 }
 
+static int talk_much(void)
+{
+	static char line[1024];
+
+	memset(line, 'y', sizeof(line) - 1);
+	line[sizeof(line) - 1] = '\n';
+	for (int i = 0; i < 256; i++) {
+		if (write(STDOUT_FILENO, line, sizeof(line)) != sizeof(line))
+			return 5;
+	}
+	return 9;
+}
+
 /* ---- Getting away -------------------------------------------------------------------------------------- */
 
 static _Noreturn void write_on(void)
@@ -543,6 +556,7 @@ static const struct {
 	{"flood-output", flood_output},
 	{"flood-output-deaf", flood_output_deaf},
 	{"flood-log", flood_log},
+	{"talk-much", talk_much},
 	{"spin", spin},
 	{"leave-daemon", leave_daemon},
 	{"daemon-and-wait", daemon_and_wait},

@@ -30,6 +30,7 @@ static bool ready;
 static char gone[128];
 static struct launch_result ended[2]; /* by task % 2 */
 static size_t n_ended;
+static off_t last_log_bytes; /* kept, of the last act that was run */
 
 static const struct launch_limits usual = {
 	.memory_bytes = 16 * MIB,
@@ -147,6 +148,7 @@ static struct launch_result run(const char *act, const struct launch_limits *lim
 	struct stage bad, good;
 	char path[160];
 	CLEAN_FREE char *copied = NULL;
+	struct stat st;
 	size_t len;
 
 	n_ended = 0;
@@ -164,6 +166,8 @@ static struct launch_result run(const char *act, const struct launch_limits *lim
 	snprintf(path, sizeof(path), "%s/result", good.out_path);
 	assert_int_equal(file_read(path, 4096, &copied, &len), 0);
 	assert_string_equal(copied, INPUT);
+	assert_int_equal(fstat(bad.log, &st), 0);
+	last_log_bytes = st.st_size;
 	if (ret_size)
 		*ret_size = size_of(&bad);
 	finish_stage(&bad);
@@ -253,14 +257,18 @@ static void test_output(void **state)
 static void test_log(void **state)
 {
 	struct launch_limits limits = short_time();
-	struct launch_result r = run("flood-log", &limits, NULL);
+	struct launch_result r = run("talk-much", &usual, NULL);
 
-	assert_ended(&r, LAUNCH_LIMIT_TIME, SIGKILL, "0.300 s");
+	assert_ended(&r, LAUNCH_EXITED, 9, "");
 	assert_true(r.log_cut);
-	assert_true(r.log_bytes > LOG_BYTES_MAX);
+	assert_int_equal(r.log_bytes, 256 * 1024);
+	assert_int_equal(last_log_bytes, LOG_BYTES_MAX);
+	assert_int_equal(strspn(r.last_line, "y"), LAUNCH_REASON_BYTES - 1);
 	/* Drained at about 3 MB/s, and not as fast as it can write. */
+	r = run("flood-log", &limits, NULL);
+	assert_ended(&r, LAUNCH_LIMIT_TIME, SIGKILL, "0.300 s");
 	assert_true(r.log_bytes < 32 * MIB);
-	assert_int_equal(strspn(r.last_line, "x"), LAUNCH_REASON_BYTES - 1);
+	assert_in_range(last_log_bytes, 0, LOG_BYTES_MAX);
 }
 
 static void test_time(void **state)
@@ -381,6 +389,43 @@ static void test_many(void **state)
 	}
 }
 
+static void on_second_ready(struct launcher *l, void *user)
+{
+	*(bool *)user = true;
+}
+
+/* A launcher that starts beside another leaves its stages alone. */
+static void test_side_by_side(void **state)
+{
+	static const struct launcher_callbacks second_callbacks = {
+		.on_end = on_end, .on_gone = on_gone, .on_ready = on_second_ready};
+	struct launcher *second;
+	bool second_ready = false;
+	struct stage s;
+	int fd;
+
+	n_ended = 0;
+	make_stage(&s, 8);
+	start(&s, "/hostile", "hold-lock", &usual);
+	wait_for_log(&s);
+	assert_int_equal(launcher_create(&loop, LAUNCHER_PATH, &second_callbacks, &second_ready, &second), 0);
+	while (!second_ready && !gone[0])
+		uv_run(&loop, UV_RUN_ONCE);
+	assert_string_equal(gone, "");
+	launcher_destroy(second);
+	fd = openat(s.out, "result", O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), -1);
+	assert_int_equal(n_ended, 0);
+	assert_int_equal(launcher_kill(launcher, 8), 0);
+	while (n_ended < 1)
+		uv_run(&loop, UV_RUN_ONCE);
+	assert_ended(&ended[0], LAUNCH_KILLED, SIGKILL, "on request");
+	assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), 0);
+	close(fd);
+	finish_stage(&s);
+}
+
 /* The launcher killed: its stages die, and the next one is ready only when nothing of them is left. */
 static void test_launcher_killed(void **state)
 {
@@ -488,6 +533,7 @@ int main(void)
 		cmocka_unit_test(test_setup_failures),
 		cmocka_unit_test(test_kill),
 		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_side_by_side),
 		cmocka_unit_test(test_launcher_killed),
 		cmocka_unit_test(test_nothing_left),
 	};

@@ -74,6 +74,8 @@ stages:
         m.supervisor()
         wait_for(lambda: len(m.results()) == 2, "the good workflow does not run")
         wait_for(lambda: m.perigee("status")[1]["open_runs"] == 0, "a bad stage does not end")
+        launcher = m.perigee("status")[1]["processes"]["perigee-launcher"]
+        wait_for(lambda: not zombies(launcher), "the launcher leaves zombies")
         _, runs = m.perigee("runs")
         assert len(runs) == 2 * (len(acts) + 1), runs
         for run in runs:
@@ -150,6 +152,17 @@ def test_two_supervisors_on_one_state_are_refused():
         wait_for(lambda: second.poll() is not None, "a second supervisor runs")
         assert second.returncode == 75, second.returncode
         assert m.perigee("status")[0] == 0
+
+
+def zombies(parent):
+    """How many children of a process have ended and were not waited for."""
+    n = 0
+    for pid in children(parent):
+        try:
+            n += open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[0] == "Z"
+        except OSError:
+            pass
+    return n
 
 
 def main():

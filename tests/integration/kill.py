@@ -6,6 +6,7 @@ or cgroup of a dead run is left over. The camera, the broker, the launcher, the 
 
   kill.py BUILD [KILLS] [SEED]
 """
+import glob
 import json
 import os
 import random
@@ -17,7 +18,6 @@ import time
 from mission import Mission, alive, children, wait_for
 
 SKIP = 77
-STAGE_UIDS = 0x70000000  # host ids of stages
 
 
 def main():
@@ -37,6 +37,7 @@ class Test:
     def __init__(self, mission, kills, images, rng):
         self.m, self.kills, self.images, self.rng = mission, kills, images, rng
         self.work = mission.work
+        self.launchers = set()
         self.finished = {}  # (run, stage) -> what was recorded when it was first seen done
 
     def run(self):
@@ -60,13 +61,27 @@ class Test:
         # The others end by themselves: nobody is told to.
         wait_for(lambda: d.poll() is not None, f"perigeed outlives its {victim_name} (kill {n})")
         wait_for(lambda: not any(alive(p) for p in family), f"a helper outlives perigeed (kill {n}): {family}")
-        wait_for(lambda: not stage_processes(), f"a stage outlives the launcher (kill {n}): {stage_processes()}")
-        assert not stage_mounts(), stage_mounts()
+        self.launchers |= {p for p, name in family.items() if name.startswith("perigee-launch")}
+        wait_for(lambda: not self.stages(), f"a stage outlives the launcher (kill {n})")
         if victim != d.pid:
             assert d.returncode in (70, -9), f"perigeed ended with {d.returncode} when its {victim_name} was killed"
         self.look()
         if sys.stdout.isatty():
             print(f"\r{n + 1} of {self.kills} kills, {len(self.finished)} stages finished", end="", flush=True)
+
+    def stages(self):
+        """The processes of our launchers' stages: by control group, for others may run stages on this machine too."""
+        ours = [f"/perigee-launcher/{p}-" for p in self.launchers]
+        found = []
+        for path in glob.glob("/proc/[0-9]*/cgroup"):
+            try:
+                groups = open(path).read()
+            except OSError:
+                continue
+            pid = int(path.split("/")[2])
+            if any(o in groups for o in ours) and pid not in self.launchers and alive(pid):
+                found.append(pid)
+        return found
 
     def database(self):
         return sqlite3.connect(f"file:{self.work}/state/perigee.db?mode=ro", uri=True)
@@ -90,6 +105,7 @@ class Test:
     def to_the_end(self):
         d = self.supervisor()
         wait_for(lambda: len(self.m.results()) >= self.images, "not every image gets a result")
+        self.launchers |= {p for p, name in children(d.pid).items() if name.startswith("perigee-launch")}
         d.send_signal(signal.SIGTERM)
         wait_for(lambda: d.poll() is not None, "perigeed does not end on SIGTERM")
         assert d.returncode == 0, d.returncode
@@ -113,10 +129,12 @@ class Test:
         assert len(seen) == self.images, len(seen)
         rejected = f"{self.work}/out/rejected"
         assert not os.path.isdir(rejected) or not os.listdir(rejected), os.listdir(rejected)
-        assert not stage_processes() and not stage_mounts()
-        left = [c for c in cgroups() if not alive(int(c.rsplit("/", 1)[1].split("-")[2]))]
-        # The groups of the last launcher go with it, or with the next one.
-        assert len(left) <= 8, left
+        # Their mounts are in namespaces of their own, which end with the last process.
+        assert not self.stages()
+        # Each launcher collects what dead ones left, and the last one ended in order.
+        left = [c for c in launcher_groups() if int(os.path.basename(c).split("-")[0]) in self.launchers]
+        assert not left, left
+        assert interrupted or self.kills < 100, "no kill met a running stage"
         print(f"{self.kills} kills, {self.images} images, {interrupted} stages interrupted: each image has one result")
 
 
@@ -127,28 +145,9 @@ def kill(pid):
         pass
 
 
-def stage_processes():
-    found = []
-    for p in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            if os.stat(f"/proc/{p}").st_uid >= STAGE_UIDS and alive(p):
-                found.append(p)
-        except OSError:
-            pass
-    return found
-
-
-def stage_mounts():
-    return [line for line in open("/proc/self/mountinfo") if "perigee" in line]
-
-
-def cgroups():
-    found = []
-    for root, dirs, _ in os.walk("/sys/fs/cgroup"):
-        found += [f"{root}/{d}" for d in dirs if d.startswith("perigee-") and d.count("-") >= 2]
-        if root.count("/") > 6:
-            dirs.clear()
-    return found
+def launcher_groups():
+    """The control group of each launcher on this machine, PID-STARTTIME, in each hierarchy."""
+    return glob.glob("/sys/fs/cgroup/**/perigee-launcher/*-*", recursive=True)
 
 
 if __name__ == "__main__":

@@ -44,7 +44,8 @@ bool store_changing(const struct store *s);
 /* Runs fn(arg) after the commit of this turn, or at the turn's end when nothing changed; never when the commit
  * fails. In order. `drop` (may be NULL) frees arg when it is not run. */
 WARN_UNUSED int store_effect(struct store *s, void (*fn)(void *arg), void *arg, void (*drop)(void *arg));
-/* Commits and runs the effects, again while these make changes. Negative: the commit failed, nothing was done,
+/* Commits and runs the effects, again while these make changes. Negative: the commit failed, or a statement of the
+ * turn had failed, so that it holds half of a change; nothing was done,
  * and the process must end: start-up recovers from what is on disk. */
 WARN_UNUSED int store_turn_end(struct store *s);
 /* Commits so far: tests and figures. */

@@ -123,7 +123,7 @@ static void dripping_is_ended(void **state)
 	assert_int_equal(bench_subscribe(&b, "watch", "cam0"), 0);
 	assert_int_equal(bench_read(&b, "perigee", "temp0", "temperature"), 0);
 	bench_until(&b, cam_down, 0);
-	assert_non_null(strstr(b.cam0.reason, "its worker was ended"));
+	assert_non_null(strstr(b.cam0.reason, "got no answer from the device and was ended"));
 	bench_stop(&b);
 	fault_iiod_stop(&bad);
 	fault_iiod_stop(&good);

@@ -342,7 +342,7 @@ static void seat_init(struct seat *s, enum worker_role role)
 static void seat_finish(struct seat *s)
 {
 	if (s->lane->state == LANE_RUNNING)
-		lane_kill(s->lane);
+		lane_kill(s->lane, "the test ends");
 	waitpid(s->lane->pid, NULL, 0);
 	close(s->worker);
 	close(s->supervisor);

@@ -79,7 +79,9 @@ static void frames(void **state)
 		utc_format(f.time, time);
 		assert_string_equal(time, "2026-11-25T10:00:00.500Z");
 		assert_int_equal(f.n_attrs, 4);
-		assert_string_equal(f.attrs[0].name, "frame_width"); /* what footprints on the ground are made of */
+		assert_string_equal(f.attrs[0].name, "frame_width");
+		assert_string_equal(f.attrs[0].value, "40");
+		assert_string_equal(f.attrs[1].name, "frame_height");
 		assert_string_equal(f.attrs[2].name, "frame_name");
 		assert_string_equal(
 			f.attrs[2].value, "bay???"); /* what is not printable is not let through */

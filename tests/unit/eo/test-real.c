@@ -81,12 +81,72 @@ static void test_ships_bay(void **state)
 	raster_finish(&scene);
 }
 
+/* The same bay turned by a half, a quarter, and brighter and darker: none of it may matter. */
+static void test_ships_bay_transformed(void **state)
+{
+	static const struct {
+		bool turn_half, transpose;
+		double gain, offset;
+	} ways[] = {
+		{true, false, 1, 0}, {false, true, 1, 0}, {false, false, 0.8, 0}, {false, false, 1.2, -15}};
+	static struct data_box truth[EO_DATA_BOXES_MAX], found[EO_DATA_BOXES_MAX];
+	struct raster scene = {0};
+	int n = eo_data_boxes(path_of("ships_bay_1", "_boxes.csv"), truth);
+
+	assert_int_equal(n, 10);
+	assert_int_equal(eo_data_rgb(path_of("ships_bay_1", ".png"), &scene), 0);
+	for (size_t k = 0; k < sizeof(ways) / sizeof(ways[0]); k++) {
+		uint32_t w = ways[k].transpose ? scene.height : scene.width;
+		uint32_t h = ways[k].transpose ? scene.width : scene.height;
+		size_t pixels = (size_t)w * h;
+		const uint8_t *from = scene.data + scene.len - 3 * pixels;
+		struct raster turned = {.data = malloc(64 + 3 * pixels), .width = w, .height = h};
+		struct data_box boxes[10];
+		struct data_score score;
+		struct eo_run_of run;
+		uint8_t *to;
+
+		assert_non_null(turned.data);
+		to = turned.data + sprintf((char *)turned.data, "P6\n%u %u\n255\n", w, h);
+		turned.len = (size_t)(to - turned.data) + 3 * pixels;
+		for (size_t i = 0; i < pixels; i++) {
+			size_t x = i % w, y = i / w, at = ways[k].transpose ? x * scene.width + y : i;
+
+			if (ways[k].turn_half)
+				at = pixels - 1 - i;
+			for (int b = 0; b < 3; b++) {
+				double v = from[3 * at + (size_t)b] * ways[k].gain + ways[k].offset;
+
+				*to++ = (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v + 0.5);
+			}
+		}
+		for (int i = 0; i < 10; i++) {
+			const struct data_box *t = &truth[i];
+
+			boxes[i] = *t;
+			if (ways[k].transpose)
+				boxes[i] = (struct data_box){t->y0, t->x0, t->y1, t->x1};
+			if (ways[k].turn_half)
+				boxes[i] = (struct data_box){w - t->x1, h - t->y1, w - t->x0, h - t->y0};
+		}
+		assert_int_equal(eo_data_run(&turned, &run), 0);
+		n = eo_data_ships(run.ships.data, run.ships.len, found);
+		score = eo_data_match(found, n, boxes, 10, 0.3);
+		if (score.missed || score.extra)
+			fail_msg("way %zu: %d missed, %d extra", k, score.missed, score.extra);
+		eo_run_finish(&run);
+		raster_finish(&turned);
+	}
+	raster_finish(&scene);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_sentinel2),
 		cmocka_unit_test(test_landsat5),
 		cmocka_unit_test(test_ships_bay),
+		cmocka_unit_test(test_ships_bay_transformed),
 	};
 	FILE *f;
 

@@ -216,6 +216,7 @@ static void put_blob(struct world *w, int64_t run, uint64_t seed, size_t len, in
 
 static void until_idle(struct world *w)
 {
+	uv_run(&w->loop, UV_RUN_NOWAIT); /* the open turn ends, and may have been all */
 	while (!w->expired && !(downlink_idle(w->downlink) && !store_changing(w->store)))
 		uv_run(&w->loop, UV_RUN_ONCE);
 	assert_false(w->expired);
@@ -408,6 +409,12 @@ static void test_bad_products(void **state)
 	memset(p.type, 'a', sizeof(p.type));
 	assert_int_equal(downlink_product(w.downlink, &p), ERR_FORMAT);
 	assert_true(downlink_idle(w.downlink));
+	p = good; /* noted, and in nobody's way */
+	p.bytes = PRODUCT_BYTES_MAX + 1;
+	assert_int_equal(downlink_product(w.downlink, &p), 0);
+	until_idle(&w);
+	CLEAN_JSON cJSON *status = downlink_status(w.downlink);
+	assert_int_equal(json_int(status, "failed", 0), 1);
 	end(&w);
 }
 
@@ -449,10 +456,13 @@ static void test_refused(void **state)
 	inbox_file(&w, "SAT-000001.tar", tar, tar_len);
 	inbox_file(&w, "SAT-000001.tar.minisig", sig, sig_len);
 	inbox_file(&w, "readme.txt", "x", 1);
+	CLEAN_FREE char *long_sig = calloc(1, 100000);
+	inbox_file(&w, "SAT-000106.tar", tar, tar_len);
+	inbox_file(&w, "SAT-000106.tar.minisig", long_sig, 100000);
 	inbox_file(&w, "SAT-000105.tar", tar, tar_len); /* its signature has not come */
 	start_ground(&w);
 	receive_counts(w.receive, &c);
-	assert_int_equal(c.refused, 4);
+	assert_int_equal(c.refused, 5);
 	assert_int_equal(c.repeated, 1);
 	assert_int_equal(c.batches, 0);
 	assert_int_equal(c.runs, 1);
@@ -472,6 +482,44 @@ static void test_refused(void **state)
 	assert_false(exists(&w, "inbox/readme.txt"));
 	fflush(w.report);
 	assert_non_null(strstr(w.report_text, "\"event\":\"refused\",\"batch\":\"SAT-000103\""));
+	end(&w);
+}
+
+/* Halves whose other half never comes do not fill the disk, and do not hide a batch that is whole. */
+static void test_lone_files(void **state)
+{
+	struct world w;
+	struct receive_counts c;
+	char rel[64];
+	unsigned tars = 0, sigs = 0;
+	CLEAN_FREE char *tar = NULL, *sig = NULL;
+	size_t tar_len, sig_len;
+	char path[PATH_MAX];
+	begin(&w);
+	(void)put(&w, 7, "count", "report", "json", "{}", 2, 200);
+	until_idle(&w);
+	stop_ground(&w);
+	assert_true(path_format(path, sizeof(path), "%s/batches/SAT-000001.tar", w.out) >= 0);
+	assert_int_equal(file_read(path, 1 << 20, &tar, &tar_len), 0);
+	assert_int_equal(unlink(path), 0);
+	inbox_file(&w, "SAT-000001.tar", tar, tar_len); /* the oldest */
+	assert_true(path_format(path, sizeof(path), "%s/batches/SAT-000001.tar.minisig", w.out) >= 0);
+	assert_int_equal(file_read(path, 1 << 20, &sig, &sig_len), 0);
+	inbox_file(&w, "SAT-000001.tar.minisig", sig, sig_len);
+	for (int i = 0; i < 400; i++) {
+		snprintf(rel, sizeof(rel), "junk-%d.tar%s", i, i % 4 ? ".minisig" : "");
+		inbox_file(&w, rel, "x", 1);
+	}
+	start_ground(&w);
+	receive_counts(w.receive, &c);
+	assert_int_equal(c.batches, 1);
+	for (int i = 0; i < 400; i++) {
+		snprintf(rel, sizeof(rel), "inbox/junk-%d.tar%s", i, i % 4 ? ".minisig" : "");
+		*(i % 4 ? &sigs : &tars) += exists(&w, rel);
+	}
+	assert_int_equal(tars, 8);
+	assert_int_equal(sigs, 256);
+	assert_true(exists(&w, "inbox/junk-396.tar")); /* the newest stay */
 	end(&w);
 }
 
@@ -550,6 +598,7 @@ int main(void)
 		cmocka_unit_test(test_missing_artifact),
 		cmocka_unit_test(test_bad_products),
 		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_lone_files),
 		cmocka_unit_test(test_filing_again),
 		cmocka_unit_test(test_lost_database),
 	};

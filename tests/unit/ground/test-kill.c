@@ -129,9 +129,12 @@ static void put_products(void)
 
 /* ---- the ground's process ---- */
 
+static unsigned once_runs; /* of the process that is started next */
+
 static _Noreturn void ground_main(void)
 {
-	struct receive_options o = {.listen = loopback(ground_port),
+	struct receive_options o = {.once_runs = once_runs,
+		.listen = loopback(ground_port),
 		.out = out,
 		.key = in_dir("m.pub"),
 		.ack_ns = 20 * NS_PER_MS};
@@ -157,17 +160,33 @@ static int end_of(pid_t pid)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
 }
 
-static void test_kill(void **state)
+static void begin(void)
 {
-	uint64_t seed = 2026;
-	unsigned board_kills = 0, ground_kills = 0, idle = 0;
 	folder_make(dir);
 	assert_true(path_format(out, sizeof(out), "%s/out", dir) >= 0);
 	assert_int_equal(keys_generate(in_dir("m")), 0);
 	ground_port = free_port();
 	board_port = free_port();
 	assert_int_equal(end_of(start(put_products)), 0);
+}
 
+/* The receiver ends by itself when it has what it was asked for, and has told the sender. */
+static void test_once(void **state)
+{
+	begin();
+	once_runs = RUNS;
+	pid_t ground = start(ground_main), board = start(board_main);
+	assert_int_equal(end_of(ground), 0);
+	assert_int_equal(end_of(board), 0);
+	once_runs = 0;
+	folder_remove(dir);
+}
+
+static void test_kill(void **state)
+{
+	uint64_t seed = 2026;
+	unsigned board_kills = 0, ground_kills = 0, idle = 0;
+	begin();
 	pid_t ground = start(ground_main), board = start(board_main);
 	for (int i = 0; i < KILLS; i++) {
 		struct timespec t = {.tv_nsec = (long)(rnd(&seed) % 25) *
@@ -222,6 +241,6 @@ static void test_kill(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_kill)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_once), cmocka_unit_test(test_kill)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

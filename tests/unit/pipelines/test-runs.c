@@ -219,7 +219,7 @@ static void settle(void)
 	}
 }
 
-static int acquire(const char *frame_id, const char *granted)
+static int acquire_image(const char *frame_id, const char *granted, const char *pixels)
 {
 	const char *payloads[] = {granted, NULL};
 	struct frame_event e = {
@@ -227,11 +227,16 @@ static int acquire(const char *frame_id, const char *granted)
 	char path[PATH_MAX];
 
 	snprintf(path, sizeof(path), "%s/frame", t.dir);
-	assert_int_equal(file_replace(path, "pixels", 6, 0644), 0);
+	assert_int_equal(file_replace(path, pixels, strlen(pixels), 0644), 0);
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	assert_int_equal(artifact_import_fd(t.artifacts, fd, &e.digest, &e.bytes), 0);
 	close(fd);
 	return pipelines_frame(t.pipelines, &e);
+}
+
+static int acquire(const char *frame_id, const char *granted)
+{
+	return acquire_image(frame_id, granted, "pixels");
 }
 
 /* "done: cloud done, find skipped (…)": the whole run in one line. */
@@ -377,6 +382,41 @@ static void test_a_frame_seen_before_makes_no_second_run(void **state)
 	assert_int_equal(cJSON_GetArraySize(list), 1);
 }
 
+static void test_a_camera_that_counts_anew_loses_no_image(void **state)
+{
+	static const struct behaviour b[] = {{0}};
+
+	t.behaviours = b;
+	t.hold = true;
+	assert_int_equal(acquire("f1", "p"), 0);
+	assert_int_equal(acquire_image("f1", "p", "others"), 0); /* the same id, another image */
+	assert_int_equal(acquire_image("f1", "p", "others"), 1);
+	assert_int_equal(acquire("f1", "p"), 1);
+	CLEAN_JSON cJSON *list = runs_list(t.store, 10);
+	assert_int_equal(cJSON_GetArraySize(list), 2);
+	assert_int_equal(store_turn_end(t.store), 0);
+}
+
+static void test_a_run_that_is_not_understood_any_more_ends_alone(void **state)
+{
+	static const struct behaviour b[] = {CLEAR, FOUND, COUNTED, {0}};
+
+	t.behaviours = b;
+	assert_int_equal(acquire("f1", "p"), 0);
+	assert_int_equal(store_exec(t.store, "UPDATE run SET digest = 'gone'", ""), 0);
+	assert_int_equal(
+		store_exec(t.store, "INSERT INTO workflow_text VALUES('gone', 'w', 'perigee: v0')", ""), 0);
+	assert_int_equal(store_exec(t.store, "DELETE FROM task", ""), 0);
+	assert_int_equal(store_turn_end(t.store), 0);
+	close_all();
+	open_all();
+	assert_int_equal(acquire("f2", "p"), 0);
+	settle();
+	CLEAN_JSON cJSON *bad = run_provenance(t.store, 1);
+	assert_string_equal(json_str(bad, "state"), "failed");
+	assert_run(2, "done: cloud done; find done; count done;");
+}
+
 static void test_a_payload_without_a_grant_gets_no_run(void **state)
 {
 	assert_int_equal(acquire("f1", "another"), 0);
@@ -437,6 +477,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_exit_75_is_tried_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			test_a_frame_seen_before_makes_no_second_run, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_a_camera_that_counts_anew_loses_no_image, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_a_run_that_is_not_understood_any_more_ends_alone, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_payload_without_a_grant_gets_no_run, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			test_a_power_cut_loses_nothing_and_repeats_nothing, setup, teardown),

@@ -126,6 +126,8 @@ static void test_each_mistake_has_its_place(void **state)
 		{"mask: cloud.mask", "mask: cloud.mass", 21, 42, "did you mean \"mask\""},
 		{"mask: cloud.mask", "mask: clouds.mask", 21, 42, "did you mean \"cloud\""},
 		{"mask: cloud.mask", "mask: identify.crops", 18, 3, "a cycle: identify needs identify"},
+		{"{scene: trigger.frame}", "{scene: trigger.frmae}", 11, 21,
+			"brings trigger.frame and nothing else"},
 		{"mask: cloud.mask", "../mask: cloud.mask", 21, 36, "file name"},
 		{"mask: cloud.mask", "params.json: cloud.mask", 21, 49, "params.json is taken"},
 		{"crops: 1MiB", "crops: 0B", 22, 22, "above zero"},

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The filter of system calls, run by a small interpreter of classic BPF, against the table that it is made from. */
+/* The filter of system calls, run by a small interpreter of classic BPF, against the table that it is made
+ * from. */
 #include <errno.h>
 #include <linux/audit.h>
 #include <linux/seccomp.h>
@@ -110,7 +111,8 @@ static void test_arguments(void **state)
 		bool new_namespace = flags & (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC |
 						     CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET);
 
-		assert_int_equal(ask(ARCH_HERE, SYS_clone, 0, flags), new_namespace ? DENIED : SECCOMP_RET_ALLOW);
+		assert_int_equal(
+			ask(ARCH_HERE, SYS_clone, 0, flags), new_namespace ? DENIED : SECCOMP_RET_ALLOW);
 	}
 	for (uint32_t family = 0; family < 64; family++)
 		assert_int_equal(ask(ARCH_HERE, SYS_socketpair, 0, family),

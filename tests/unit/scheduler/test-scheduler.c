@@ -159,6 +159,26 @@ static void test_nothing_overtakes_a_head_that_does_not_fit(void **state)
 	assert_false(scheduler_fits(sched, 2000, 1001));
 }
 
+static void test_what_can_never_fit_does_not_block(void **state)
+{
+	int64_t first = put(200, 1, 2000), large = put(150, 1, 2000), small = put(100, 1, 100);
+
+	turn();
+	finish(first, TASK_SUCCEEDED);
+	assert_int_equal(store_turn_end(store), 0);
+	close_all();
+	budget.cpus_milli = 1000; /* the mission file changed */
+	n_started = n_ended = 0;
+	open_all();
+	turn();
+	assert_int_equal(n_ended, 1);
+	assert_int_equal(ended[0].id, large);
+	assert_int_equal(ended[0].state, TASK_FAILED);
+	assert_non_null(strstr(ended[0].end.reason, "budget"));
+	assert_int_equal(n_started, 1);
+	assert_int_equal(started[0].id, small);
+}
+
 static void test_put_and_start_share_one_commit(void **state)
 {
 	uint64_t before = store_commits(store);
@@ -378,6 +398,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_order_is_priority_then_age, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			test_nothing_overtakes_a_head_that_does_not_fit, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_what_can_never_fit_does_not_block, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_put_and_start_share_one_commit, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			test_temporary_failure_is_tried_again_with_backoff, setup, teardown),
