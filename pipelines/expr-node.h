@@ -36,10 +36,10 @@ struct node {
 };
 
 struct expr {
-	struct node nodes[EXPR_NODES_MAX];
 	short n, root;
 	char *words; /* owned: every text and reference, zero-terminated one after the other */
 	size_t words_len;
+	struct node nodes[]; /* n */
 };
 
 #endif

@@ -268,7 +268,9 @@ int expr_parse(const char *text, expr_resolve_fn resolve, void *user, struct exp
 		snprintf(ret_reason, EXPR_REASON_BYTES, "expected at most %d bytes", EXPR_BYTES_MAX);
 		return ERR_FORMAT;
 	}
-	p.e = calloc(1, sizeof(*p.e));
+	/* Each term is at least one character: a short text needs no room for all that there may be. */
+	size_t terms = strlen(text) < EXPR_NODES_MAX ? strlen(text) : EXPR_NODES_MAX;
+	p.e = calloc(1, sizeof(*p.e) + terms * sizeof(struct node));
 	/* Each token is kept once at most, with a zero: twice the length is enough. */
 	char *words = malloc(2 * strlen(text) + 2);
 	if (!p.e || !words) {
@@ -288,7 +290,8 @@ int expr_parse(const char *text, expr_resolve_fn resolve, void *user, struct exp
 		expr_destroy(p.e);
 		return ERR_FORMAT;
 	}
-	*ret_expr = p.e;
+	struct expr *fitted = realloc(p.e, sizeof(*p.e) + (size_t)p.e->n * sizeof(struct node));
+	*ret_expr = fitted ? fitted : p.e;
 	return 0;
 }
 
