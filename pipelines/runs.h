@@ -34,8 +34,14 @@ struct pipelines {
 
 /* The workflow of a run, from memory or from the text kept with it. */
 WARN_UNUSED int runs_workflow(struct pipelines *p, int64_t run, struct workflow **ret_workflow);
+/* Takes a workflow over, at this place of p->workflows. */
+WARN_UNUSED int workflows_remember(struct pipelines *p, struct workflow *w, size_t at);
 /* Makes what is ready run, skips what will not, ends the run when all is settled. Within the turn. */
 WARN_UNUSED int run_advance(struct pipelines *p, int64_t run);
+
+/* run-tasks.c: task_owner. */
+void runs_task_started(void *user, const struct task *t, struct utc_time at);
+void runs_task_ended(void *user, const struct task *t, enum task_state state, const struct task_end *end);
 
 /* stage-run.c: task_runner's start. */
 int stage_start(void *user, const struct task *task);

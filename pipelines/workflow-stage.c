@@ -379,6 +379,20 @@ static void read_params(struct wf_reader *r, struct wf_stage *s)
 		y_complain(r->c, s->node, "out of memory");
 }
 
+/* Room for every need there can be: written ones, inputs, references in `when` (of three characters each at
+ * least). */
+static size_t needs_max(const struct wf_stage *s)
+{
+	const struct ynode *needs = y_get(s->node, "needs"), *inputs = y_get(s->node, "inputs"),
+			   *when = y_get(s->node, "when");
+	size_t n = (needs ? needs->n : 0) + (!inputs                            ? 0
+						    : inputs->n < WF_INPUTS_MAX ? inputs->n
+										: WF_INPUTS_MAX);
+	size_t references = when && when->text ? strlen(when->text) / 3 + 1 : 0;
+
+	return n + (references < EXPR_NODES_MAX ? references : EXPR_NODES_MAX);
+}
+
 void wf_read_stage(struct wf_reader *r, struct wf_stage *s)
 {
 	static const char *const known[] = {"image", "runtime", "needs", "when", "inputs", "outputs",
@@ -391,10 +405,7 @@ void wf_read_stage(struct wf_reader *r, struct wf_stage *s)
 	struct ynode *n = y_get(s->node, "runtime");
 	if (n && y_text(r->c, n, &runtime) && strcmp(runtime, "container"))
 		y_complain(r->c, n, "expected container, found \"%s\"", runtime);
-	/* Room for every need there can be: written ones, inputs, references in `when`. */
-	n = y_get(s->node, "needs");
-	s->needs =
-		need_memory(r, s->node, (n ? n->n : 0) + WF_INPUTS_MAX + EXPR_NODES_MAX, sizeof(*s->needs));
+	s->needs = need_memory(r, s->node, needs_max(s), sizeof(*s->needs));
 	if (!s->needs)
 		return;
 	read_needs(r, s);

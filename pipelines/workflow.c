@@ -9,13 +9,36 @@
 
 bool workflow_find_stage(const struct workflow *w, const char *name, size_t *ret_stage)
 {
-	for (size_t i = 0; i < w->n_stages; i++) {
-		if (strcmp(w->stages[i].name, name))
-			continue;
-		*ret_stage = i;
-		return true;
+	size_t from = 0, to = w->by_name ? w->n_stages : 0;
+
+	while (from < to) {
+		size_t middle = from + (to - from) / 2;
+		int order = strcmp(name, w->stages[w->by_name[middle]].name);
+
+		if (order == 0) {
+			*ret_stage = w->by_name[middle];
+			return true;
+		}
+		if (order < 0)
+			to = middle;
+		else
+			from = middle + 1;
 	}
 	return false;
+}
+
+static int compare_names(const void *a, const void *b, void *stages)
+{
+	const struct wf_stage *s = stages;
+
+	return strcmp(s[*(const size_t *)a].name, s[*(const size_t *)b].name);
+}
+
+static void sort_names(struct workflow *w)
+{
+	for (size_t i = 0; i < w->n_stages; i++)
+		w->by_name[i] = i;
+	qsort_r(w->by_name, w->n_stages, sizeof(*w->by_name), compare_names, w->stages);
 }
 
 static void read_priority(struct wf_reader *r, struct ynode *n, uint8_t *ret_priority)
@@ -88,7 +111,8 @@ static void read_stages(struct wf_reader *r, struct ynode *map)
 	}
 	w->stages = calloc(map->n, sizeof(*w->stages));
 	r->stage_names = calloc(map->n, sizeof(*r->stage_names));
-	if (!w->stages || !r->stage_names) {
+	w->by_name = calloc(map->n, sizeof(*w->by_name));
+	if (!w->stages || !r->stage_names || !w->by_name) {
 		y_complain(r->c, map, "out of memory");
 		return;
 	}
@@ -105,6 +129,7 @@ static void read_stages(struct wf_reader *r, struct ynode *map)
 				r->c, &key, "the name \"trigger\" is taken by the event that starts the run");
 		wf_read_outputs(r, s);
 	}
+	sort_names(w);
 	for (size_t i = 0; i < w->n_stages; i++)
 		wf_read_stage(r, &w->stages[i]);
 }
@@ -248,6 +273,7 @@ void workflow_destroy(struct workflow *w)
 	for (size_t i = 0; i < w->n_stages; i++)
 		wf_stage_finish(&w->stages[i]);
 	free(w->stages);
+	free(w->by_name);
 	yaml_destroy(w->root);
 	free(w->text);
 	free(w);

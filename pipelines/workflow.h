@@ -76,6 +76,8 @@ struct workflow {
 	size_t n_triggers;
 	struct wf_stage *stages;
 	size_t n_stages;
+	size_t *by_name; /* the stages' numbers, sorted by name: a thousand stages refer to each other often
+			  */
 	struct wf_product products[WF_PRODUCTS_MAX];
 	size_t n_products;
 };

@@ -176,6 +176,35 @@ static void test_a_long_cycle_is_printed(void **state)
 	complaints_finish(&c);
 }
 
+/* Every stage is found by its name, wherever it stands, and no other. */
+static void test_stages_are_found_by_name(void **state)
+{
+	CLEAN_FREE char *text = NULL;
+	size_t size, at;
+	FILE *f = open_memstream(&text, &size);
+	struct workflow *w;
+	char name[32];
+
+	assert_non_null(f);
+	fputs("perigee: v1\nworkflow: w\npayload: p\nstages:\n", f);
+	for (unsigned i = 0; i < 300; i++) /* 7919 is prime: each name once, in no order */
+		fprintf(f, "  s%u: {image: i, outputs: {o: 1KiB}%s}\n", i * 7919 % 300,
+			i ? ", inputs: {x: s0.o}" : "");
+	fclose(f);
+	assert_int_equal(parse(text, &w), 0);
+	complaints_finish(&c);
+	for (unsigned i = 0; i < 300; i++) {
+		snprintf(name, sizeof(name), "s%u", i);
+		assert_true(workflow_find_stage(w, name, &at));
+		assert_string_equal(workflow_stage_name(w, at), name);
+	}
+	assert_false(workflow_find_stage(w, "s300", &at));
+	assert_false(workflow_find_stage(w, "a", &at));
+	assert_false(workflow_find_stage(w, "t", &at));
+	assert_false(workflow_find_stage(w, "", &at));
+	workflow_destroy(w);
+}
+
 /* Nothing that is cut or changed may crash, and nothing that is refused goes without a complaint. */
 static void test_cut_and_changed_files(void **state)
 {
@@ -210,6 +239,7 @@ int main(void)
 		cmocka_unit_test(test_each_mistake_has_its_place),
 		cmocka_unit_test(test_a_runtime_that_is_not_there_is_refused),
 		cmocka_unit_test(test_a_long_cycle_is_printed),
+		cmocka_unit_test(test_stages_are_found_by_name),
 		cmocka_unit_test(test_cut_and_changed_files),
 	};
 
