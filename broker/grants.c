@@ -177,6 +177,7 @@ static int on_read(void *user, struct msg *m)
 	int status = granted(b, payload, device, POLICY_READ, &s, reason);
 	if (status < 0)
 		return tell_value(b, req, status, reason);
+	ensure(s); /* what is granted has a session */
 	if (s->n_reads == BROKER_READS_MAX)
 		return tell_value(b, req,
 			refuse(reason, -EBUSY, "%d requests wait for %s already", BROKER_READS_MAX, device),
