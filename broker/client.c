@@ -191,11 +191,21 @@ static int on_device(void *user, struct msg *m)
 	return 0;
 }
 
+static int on_ready(void *user, struct msg *m)
+{
+	struct broker_client *c = user;
+
+	if (c->on.on_ready)
+		c->on.on_ready(c, c->user);
+	return 0;
+}
+
 static const struct msg_handler table[] = {
 	{GRANT_SUBSCRIBED, 1, on_subscribed, "subscribed"},
 	{GRANT_FRAME, 1, on_frame, "frame"},
 	{GRANT_VALUE, 1, on_value, "value"},
 	{GRANT_DEVICE, 1, on_device, "device"},
+	{GRANT_READY, 1, on_ready, "ready"},
 };
 
 static void receive(struct broker_client *c)

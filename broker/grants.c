@@ -203,7 +203,10 @@ static int on_status(void *user, struct msg *m)
 
 	for (size_t i = 0; i < b->policy->n_devices && r >= 0; i++)
 		r = tell_device(&b->sessions[i]);
-	return r;
+	if (r < 0)
+		return r;
+	msg_begin(&b->out, GRANT_READY);
+	return tell_supervisor(b);
 }
 
 static const struct msg_handler table[] = {

@@ -7,11 +7,13 @@
  *   BUFFER      device, u64 buffer; 1 descriptor  an empty regular file
  *   FRAME_KEPT  device, u64 buffer                the frame announced in it is committed
  *   READ        u32 req, payload, device, attribute   must be granted read
- *   STATUS                                        answered by a DEVICE for each device
+ *   STATUS                                        answered by a DEVICE for each device, then READY
  *   SUBSCRIBED  u32 sub, status, reason
  *   FRAME       device, frame (see put_frame), u16 n, n * u32 sub
  *   VALUE       u32 req, status, text (value, or reason)
  *   DEVICE      device, class, u8 state, reason, u64 frames, u64 dropped, u64 reopened
+ *   READY                                         the policy is good, and all that was asked before is
+ * answered
  *
  * The worker protocol, between the broker and the process that holds one device's session:
  *   W_BUFFER    u64 buffer; 1 descriptor
@@ -40,6 +42,7 @@ enum grant_message {
 	GRANT_FRAME = 66,
 	GRANT_VALUE = 67,
 	GRANT_DEVICE = 68,
+	GRANT_READY = 69,
 };
 
 enum worker_message {

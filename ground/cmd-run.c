@@ -17,6 +17,7 @@
 #include "core/artifact.h"
 #include "core/file.h"
 #include "core/json.h"
+#include "core/program.h"
 #include "pipelines.h"
 #include "state-dir.h"
 
@@ -97,17 +98,6 @@ static int read_options(int argc, char **argv, struct run_options *o)
 	return 0;
 }
 
-static int own_folder(char ret_path[PATH_MAX])
-{
-	ssize_t n = readlink("/proc/self/exe", ret_path, PATH_MAX - 1);
-
-	if (n < 0)
-		return -errno;
-	ret_path[n] = '\0';
-	*strrchr(ret_path, '/') = '\0';
-	return 0;
-}
-
 static bool is_folder(const char *path)
 {
 	struct stat st;
@@ -128,7 +118,7 @@ static int find_images(const struct run_options *o, char ret_path[PATH_MAX])
 	int r = path_format(beside, sizeof(beside), "%.*simages", dir, o->workflow);
 	if (r == 0 && is_folder(beside))
 		return realpath(beside, ret_path) ? 0 : -errno;
-	r = own_folder(self);
+	r = program_folder(self);
 	static const char *const places[] = {"%s/../share/perigee/images", "%s/../pipelines/eo/images"};
 	for (size_t i = 0; r == 0 && i < ARRAY_LEN(places); i++) {
 #pragma GCC diagnostic push
@@ -258,7 +248,7 @@ static int start_supervisor(const struct run_options *o, const char *state, cons
 	const char *argv[ARGS_MAX];
 	size_t n = 0;
 	int fds[2];
-	int r = own_folder(self);
+	int r = program_folder(self);
 
 	if (r == 0)
 		r = path_format(exe, sizeof(exe), "%s/perigeed", self);

@@ -181,7 +181,7 @@ static void judge_exit(struct active *a)
 
 	a->end = (struct task_end){
 		.wall_ns = e->wall_ns, .cpu_ns = e->cpu_ns, .memory_peak_bytes = e->memory_peak_bytes};
-	a->end.verdict = TASK_BROKEN;
+	a->end.verdict = e->machine ? TASK_MACHINE : TASK_BROKEN;
 	if (!e->exited) {
 		snprintf(a->end.reason, sizeof(a->end.reason), "%s", e->reason);
 	} else if (e->code == 0) {
@@ -208,6 +208,17 @@ static int fail_output(struct active *a, size_t i, const char *fmt, ...)
 	return ERR_CHECKED;
 }
 
+/* An error of the system while an output is read or kept: the machine's, where the project's own codes judge
+ * it. */
+static int fail_reading(struct active *a, size_t i, int err)
+{
+	int r = fail_output(a, i, "cannot be kept: %s", err_text(err));
+
+	if (err > ERR_FORMAT)
+		a->end.verdict = TASK_MACHINE;
+	return r;
+}
+
 /* In a worker: an output becomes an artifact if it is what was declared. */
 static int keep_output(struct active *a, size_t i)
 {
@@ -223,7 +234,7 @@ static int keep_output(struct active *a, size_t i)
 	if (r == 0 && fstat(fd, &st) < 0)
 		r = -errno;
 	if (r < 0)
-		return fail_output(a, i, "%s", err_text(r));
+		return fail_reading(a, i, r);
 	if (st.st_size == 0)
 		return fail_output(a, i, "the stage wrote nothing");
 	if ((uint64_t)st.st_size > o->max_bytes)
@@ -237,13 +248,13 @@ static int keep_output(struct active *a, size_t i)
 		if (r == 0 && (r = json_parse(k->json, len, o->max_bytes, &j, &line, &column)) == ERR_FORMAT)
 			return fail_output(a, i, "not JSON: a mistake at line %d, column %d", line, column);
 		if (r < 0)
-			return fail_output(a, i, "%s", err_text(r));
+			return fail_reading(a, i, r);
 	}
 	r = digest_fd(fd, &k->digest, &k->bytes);
 	if (r == 0)
 		r = artifact_keep(a->p->o.artifacts, k->tmp_name, &k->digest);
 	if (r < 0)
-		return fail_output(a, i, "cannot be kept: %s", err_text(r));
+		return fail_reading(a, i, r);
 	k->tmp_name[0] = '\0';
 	return 0;
 }
@@ -394,9 +405,11 @@ static int launch(struct active *a, int in_fd, int out_fd, char *ret_why, size_t
 }
 
 /* A start that fails half way goes the same way as a stage that ended: folders removed, reported once. */
-static void fail_start(struct active *a, const char *why)
+static void fail_start(struct active *a, int err, const char *why)
 {
-	struct stage_exit e = {.task = a->task.id};
+	/* What the workflow or the image asks for stays wrong; what the machine lacks may come back. */
+	bool its_own = err == -EINVAL || err == ERR_LIMIT || err == ERR_IMAGE || err == ERR_UNKNOWN;
+	struct stage_exit e = {.task = a->task.id, .machine = !its_own};
 
 	snprintf(e.reason, sizeof(e.reason), "could not be started: %s", why);
 	a->over = true;
@@ -429,6 +442,6 @@ int stage_start(void *user, const struct task *task)
 	if (r == 0)
 		r = launch(a, in_fd, out_fd, why, sizeof(why));
 	if (r < 0)
-		fail_start(a, *why ? why : err_text(r));
+		fail_start(a, r, *why ? why : err_text(r));
 	return 0;
 }

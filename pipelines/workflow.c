@@ -299,11 +299,6 @@ const char *workflow_stage_name(const struct workflow *w, size_t i)
 	return w->stages[i].name;
 }
 
-const char *workflow_stage_image(const struct workflow *w, size_t i)
-{
-	return w->stages[i].image;
-}
-
 const char *workflow_trigger_device(const struct workflow *w, size_t i)
 {
 	return i < w->n_triggers ? w->triggers[i].device : NULL;

@@ -8,6 +8,7 @@
 
 #define RUNNING_MAX 64
 #define BACKOFF_DOUBLINGS_MAX 16
+#define MACHINE_TRIES 8 /* further attempts after failures of the machine: some minutes */
 
 struct scheduler {
 	struct store *store;
@@ -55,6 +56,7 @@ static const char *const schema[] = {
 	"CREATE INDEX task_backoff ON task(not_before_ns) WHERE state = 0 AND not_before_ns > 0;"
 	"CREATE INDEX task_running ON task(id) WHERE state = 1;"
 	"CREATE INDEX task_of_run ON task(run)",
+	"ALTER TABLE task ADD COLUMN machine_failed INTEGER NOT NULL DEFAULT 0",
 };
 
 const char *task_state_name(enum task_state state)
@@ -165,7 +167,7 @@ static void start_effect(void *arg)
 	int r = s->runner.start(s->runner.user, &p->task);
 
 	if (r < 0) {
-		struct task_end end = {.verdict = TASK_BROKEN};
+		struct task_end end = {.verdict = TASK_MACHINE};
 
 		snprintf(end.reason, sizeof(end.reason), "could not be started: %s", err_text(r));
 		if (scheduler_finish(s, p->task.id, &end) < 0)
@@ -345,22 +347,38 @@ static int64_t backoff_for(int64_t first_ns, int64_t failed_tries)
 	return first_ns << doublings;
 }
 
-/* Decides whether a temporary failure is tried again, and when: 1 if so. */
-static int retry(struct scheduler *s, const struct task *t, const struct task_end *end)
+/* How often each kind of failure has been met, and may be: counted apart, so that a full disk does not use up
+ * what the workflow grants its stage. */
+static int read_tries(struct scheduler *s, int64_t task, bool machine, int64_t *ret_failed,
+	int64_t *ret_limit, int64_t *ret_backoff_ns)
 {
-	sqlite3_stmt *q = store_query(
-		s->store, "SELECT retry_limit, backoff_ns, tries_failed FROM task WHERE id = ?", "i", t->id);
+	sqlite3_stmt *q = store_query(s->store,
+		"SELECT retry_limit, backoff_ns, tries_failed, machine_failed FROM task WHERE id = ?", "i",
+		task);
 
 	if (!q || sqlite3_step(q) != SQLITE_ROW)
 		return ERR_STORE;
-	int64_t limit = sqlite3_column_int64(q, 0), backoff_ns = sqlite3_column_int64(q, 1);
-	int64_t failed = sqlite3_column_int64(q, 2) + 1;
+	*ret_limit = machine ? MACHINE_TRIES : sqlite3_column_int64(q, 0);
+	*ret_backoff_ns = machine ? NS_PER_S : sqlite3_column_int64(q, 1);
+	*ret_failed = sqlite3_column_int64(q, machine ? 3 : 2) + 1;
 	sqlite3_reset(q);
-	if (failed > limit)
-		return 0;
-	int r = store_exec(s->store,
-		"UPDATE task SET state = 0, tries_failed = ?, not_before_ns = ?, reason = ? WHERE id = ?",
-		"iiti", failed, clock_utc().ns + backoff_for(backoff_ns, failed), end->reason, t->id);
+	return 0;
+}
+
+/* Decides whether a failure is tried again, and when: 1 if so. */
+static int retry(struct scheduler *s, const struct task *t, const struct task_end *end)
+{
+	bool machine = end->verdict == TASK_MACHINE;
+	int64_t failed, limit, backoff_ns;
+	int r = read_tries(s, t->id, machine, &failed, &limit, &backoff_ns);
+
+	if (r < 0 || failed > limit)
+		return r;
+	r = store_exec(s->store,
+		"UPDATE task SET state = 0, not_before_ns = ?, reason = ?, tries_failed = tries_failed + ?,"
+		" machine_failed = machine_failed + ? WHERE id = ?",
+		"itiii", clock_utc().ns + backoff_for(backoff_ns, failed), end->reason, (int64_t)!machine,
+		(int64_t)machine, t->id);
 	return r < 0 ? r : 1;
 }
 
@@ -371,7 +389,7 @@ int scheduler_finish(struct scheduler *s, int64_t task, const struct task_end *e
 	if (!return_budget(s, task, &t))
 		return ERR_STATE;
 	int r = store_change(s->store);
-	if (r == 0 && end->verdict == TASK_TEMPORARY)
+	if (r == 0 && (end->verdict == TASK_TEMPORARY || end->verdict == TASK_MACHINE))
 		r = retry(s, &t, end);
 	if (r != 0)
 		return r < 0 ? r : 0;

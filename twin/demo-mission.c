@@ -7,25 +7,11 @@
 #include <sys/stat.h>
 
 #include "core/file.h"
+#include "core/program.h"
 #include "demo.h"
 #include "ground.h"
 
 #define FILE_BYTES_MAX (64u << 20)
-
-int demo_executable(const char *folder, const char *name, char ret_path[PATH_MAX])
-{
-	char self[PATH_MAX];
-	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-
-	if (n < 0)
-		return -errno;
-	self[n] = '\0';
-	*strrchr(self, '/') = '\0';
-	int r = path_format(ret_path, PATH_MAX, "%s/%s", self, name);
-	if (r == 0 && access(ret_path, X_OK) < 0)
-		r = path_format(ret_path, PATH_MAX, "%s/../%s/%s", self, folder, name);
-	return r == 0 && access(ret_path, F_OK) < 0 ? -errno : r;
-}
 
 /* ---- copying the images' folder: nftw has no argument for its callback ---- */
 
@@ -128,13 +114,13 @@ int demo_mission_folder(struct demo *d)
 	if (r == 0)
 		r = keys_generate(path);
 	if (r == 0)
-		r = demo_executable("pipelines/eo", "images", path);
+		r = program_find("pipelines/eo", "images", path);
 	if (r == 0)
 		r = path_format(to, sizeof(to), "%s/images", d->work);
 	if (r == 0)
 		r = copy_folder(path, to);
 	if (r == 0)
-		r = demo_executable("pipelines/eo", "ship-count.yaml", path);
+		r = program_find("pipelines/eo", "ship-count.yaml", path);
 	if (r == 0)
 		r = path_format(to, sizeof(to), "%s/ship-count.yaml", d->work);
 	return r == 0 ? copy_file(path, to) : r;

@@ -10,6 +10,7 @@
 #include "core/clock.h"
 #include "core/file.h"
 #include "core/json.h"
+#include "core/program.h"
 #include "demo.h"
 
 #define LINE_BYTES_MAX (1u << 18)
@@ -200,7 +201,7 @@ static int start(struct flight *f, int which, const char *folder, const char **a
 {
 	struct child *c = &f->child[which];
 	char exe[PATH_MAX];
-	int r = demo_executable(folder, argv[0], exe);
+	int r = program_find(folder, argv[0], exe);
 
 	if (r < 0)
 		return r;

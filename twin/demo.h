@@ -38,8 +38,6 @@ void demo_out_hand_over(const struct demo *d);
 /* demo-mission.c: writes the mission into demo->work: keys, policy, mission file, workflow, images. */
 WARN_UNUSED int demo_mission_folder(struct demo *d);
 WARN_UNUSED int demo_mission_files(struct demo *d);
-/* The path of an executable of this project: beside ours, or where the build puts it. */
-WARN_UNUSED int demo_executable(const char *folder, const char *name, char ret_path[PATH_MAX]);
 
 /* demo-processes.c: starts the camera, the ground and the supervisor, follows them until every image has its
  * result on the ground, or SIGINT, SIGTERM or SIGHUP comes, which the caller has blocked; ends them. Says

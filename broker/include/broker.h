@@ -77,6 +77,8 @@ struct broker_callbacks {
 	void (*on_value)(struct broker_client *c, uint32_t req, int status, const char *text, void *user);
 	/* Once for each device of the policy after the start, then whenever something changes. */
 	void (*on_device)(struct broker_client *c, const struct broker_device *device, void *user);
+	/* Once, after the first on_device of each device: the broker has taken its policy. */
+	void (*on_ready)(struct broker_client *c, void *user);
 	/* Once, when the broker is gone; nothing comes after it. Positive: its exit status (65: the policy
 	 * has mistakes, printed on standard error); 128 + signal; 0: it ended by itself; ERR_FORMAT: it did
 	 * not keep to the protocol. Not called after broker_client_destroy. */

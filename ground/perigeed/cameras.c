@@ -168,6 +168,13 @@ static void on_device(struct broker_client *c, const struct broker_device *dev, 
 	*known = *dev;
 }
 
+static void on_broker_ready(struct broker_client *c, void *user)
+{
+	struct perigeed *d = user;
+
+	d->policy_taken = true;
+}
+
 static void on_broker_gone(struct broker_client *c, int status, void *user)
 {
 	log_error("the broker is gone (status %d)", status);
@@ -220,4 +227,5 @@ void cameras_finish(struct perigeed *d)
 const struct broker_callbacks broker_callbacks = {.on_subscribed = on_subscribed,
 	.on_frame = on_frame,
 	.on_device = on_device,
+	.on_ready = on_broker_ready,
 	.on_gone = on_broker_gone};

@@ -25,7 +25,6 @@
 struct options {
 	const char *mission, *state, *run;
 	const char *input_names[INPUTS_MAX];
-	const char *input_paths[INPUTS_MAX];
 	int input_fds[INPUTS_MAX];
 	size_t n_inputs;
 	bool events, keeper;
@@ -77,6 +76,7 @@ struct perigeed {
 	struct pipelines *pipelines;
 	struct launcher *launcher;
 	struct broker_client *broker;
+	bool policy_taken; /* the broker has said so. Before, no task is started. */
 	struct downlink *downlink;
 	struct ground_key *key;
 	struct control *control;

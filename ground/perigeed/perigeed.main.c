@@ -72,7 +72,6 @@ static int add_input(struct options *o, char *arg)
 		return -errno;
 	}
 	o->input_names[o->n_inputs] = arg;
-	o->input_paths[o->n_inputs] = eq + 1;
 	o->input_fds[o->n_inputs++] = fd;
 	return 0;
 }

@@ -5,25 +5,14 @@
 #include <string.h>
 
 #include "core/confine.h"
-#include "core/file.h"
 #include "core/log.h"
+#include "core/program.h"
 #include "perigeed.h"
 
-/* A helper lies beside us when installed, in its own folder in a build tree. */
 static int find_helper(const char *folder, const char *name, char *ret_path)
 {
-	char self[PATH_MAX];
-	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	int r = program_find(folder, name, ret_path);
 
-	if (n < 0)
-		return -errno;
-	self[n] = '\0';
-	*strrchr(self, '/') = '\0';
-	int r = path_format(ret_path, PATH_MAX, "%s/%s", self, name);
-	if (r == 0 && access(ret_path, X_OK) < 0)
-		r = path_format(ret_path, PATH_MAX, "%s/../%s/%s", self, folder, name);
-	if (r == 0 && access(ret_path, X_OK) < 0)
-		r = -errno;
 	if (r < 0)
 		log_error("%s is neither beside perigeed nor in ../%s: %s", name, folder, err_text(r));
 	return r;

@@ -102,6 +102,7 @@ static void on_stage_end(struct launcher *l, const struct launch_result *res, vo
 	struct perigeed *d = user;
 	struct stage_exit e = {
 		.task = (int64_t)res->task,
+		.machine = res->how == LAUNCH_SETUP_FAILED,
 		.exited = res->how == LAUNCH_EXITED,
 		.code = res->code,
 		.wall_ns = (int64_t)res->wall_ns,

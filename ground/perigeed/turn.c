@@ -41,9 +41,10 @@ static void end_turn(struct perigeed *d)
 	 * it. */
 	if (d->status != 0)
 		return;
+	bool may_start = !d->broker || d->policy_taken;
 	do {
 		looked |= scheduler_dirty(d->scheduler);
-		int r = scheduler_dispatch(d->scheduler);
+		int r = may_start ? scheduler_dispatch(d->scheduler) : 0;
 		if (r == 0)
 			r = store_turn_end(d->store);
 		if (r < 0) {
@@ -51,7 +52,7 @@ static void end_turn(struct perigeed *d)
 			stop(d, EX_SOFTWARE);
 			return;
 		}
-	} while (scheduler_dirty(d->scheduler));
+	} while (may_start && scheduler_dirty(d->scheduler));
 	if (looked)
 		set_wake(d);
 }

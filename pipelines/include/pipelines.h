@@ -38,9 +38,8 @@ void workflow_destroy(struct workflow *w);
 const char *workflow_name(const struct workflow *w);
 const char *workflow_payload(const struct workflow *w);
 size_t workflow_stage_count(const struct workflow *w);
-/* Stage i in the file's order: its name, its image. */
+/* Stage i in the file's order. */
 const char *workflow_stage_name(const struct workflow *w, size_t i);
-const char *workflow_stage_image(const struct workflow *w, size_t i);
 /* The device that trigger i waits for, or NULL past the last. */
 const char *workflow_trigger_device(const struct workflow *w, size_t i);
 /* The trigger input that a person means by `name`: itself, or the stage input that is fed from it. NULL if
@@ -72,7 +71,8 @@ struct stage_launch {
 
 struct stage_exit {
 	int64_t task;
-	bool exited; /* by itself, with this code */
+	bool machine; /* it never ran, for a reason that is not its own */
+	bool exited;  /* by itself, with this code */
 	int code;
 	char reason[TASK_REASON_BYTES];        /* when it did not exit by itself: which limit, which signal */
 	char last_line[TASK_REASON_BYTES / 2]; /* of its log, printable */

@@ -59,7 +59,8 @@ struct task {
 
 enum task_verdict {
 	TASK_SUCCEEDED,
-	TASK_TEMPORARY, /* may be tried again (EX_TEMPFAIL) */
+	TASK_TEMPORARY, /* may be tried again (EX_TEMPFAIL), as often as the workflow says */
+	TASK_MACHINE,   /* not its fault (no sandbox, no descriptors, no space): tried again, whatever the workflow says */
 	TASK_BROKEN,    /* not worth another try */
 };
 

@@ -45,6 +45,38 @@ def test_a_bad_mission_or_policy_starts_nothing():
             assert m.results() == []
 
 
+def test_a_bad_policy_starts_nothing_of_what_was_open():
+    with Mission(BUILD, ("--interval", "0s", "--count", "1", "--size", "128x128")) as m:
+        subprocess.run([m.path("ground", "perigee"), "image", "build", "hostile", m.path("tests/hostile", "hostile"),
+                        f"{m.work}/images/hostile"], check=True)
+        m.write("long.yaml", """perigee: v1
+workflow: long
+payload: harbour-watch
+triggers: [{event: image.acquired, device: cam0}]
+stages:
+  spin: {image: hostile, args: [spin], inputs: {input: trigger.frame}, outputs: {result: 4KiB}, resources: {time: 1h}}
+""")
+        m.write("mission.yaml", m.mission(["long.yaml"]))
+
+        def attempts():
+            _, run = m.perigee("show", "1")
+            return run["stages"][0]["attempts"] if run else 0
+
+        d = m.supervisor("--no-keeper")
+        wait_for(lambda: attempts() == 1, "the stage does not start")
+        d.kill()
+        d.wait()
+        m.write("policy.yaml", m.policy().replace("class: camera", "class: telescope"))
+        for _ in range(3):
+            d = m.supervisor()
+            wait_for(lambda: d.poll() is not None, "perigeed runs with a bad policy")
+            assert d.returncode == 65, d.returncode
+            assert attempts() == 1, "a stage was started under a policy that is not good"
+        m.write("policy.yaml", m.policy())
+        m.supervisor()
+        wait_for(lambda: attempts() == 2, "what was interrupted does not run again")
+
+
 def test_stages_that_misbehave_fail_their_run_with_the_reason():
     acts = {
         "fail": "exit 7: the scene is too dark",

@@ -72,10 +72,22 @@ static void on_limit(uv_timer_t *timer)
 	fail_msg("waited too long");
 }
 
+static void on_ready(struct broker_client *c, void *user)
+{
+	struct bench *b = user;
+
+	b->ready = true;
+	b->devices_when_ready = b->n_devices;
+}
+
 void bench_start_policy(struct bench *b, const char *policy)
 {
-	static const struct broker_callbacks callbacks = {
-		on_subscribed, on_frame, on_value, on_device, on_gone};
+	static const struct broker_callbacks callbacks = {.on_subscribed = on_subscribed,
+		.on_frame = on_frame,
+		.on_value = on_value,
+		.on_device = on_device,
+		.on_ready = on_ready,
+		.on_gone = on_gone};
 
 	memset(b, 0, sizeof(*b));
 	for (size_t i = 0; i < ARRAY_LEN(b->fds); i++)

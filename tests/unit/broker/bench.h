@@ -23,6 +23,8 @@ struct bench {
 	struct broker_frame frames[BENCH_FRAMES_MAX];
 	size_t n_frames;
 	struct broker_device cam0, temp0;
+	bool ready; /* on_ready was called */
+	size_t devices_when_ready;
 	size_t n_devices;                /* times that on_device was called */
 	char worst[BROKER_REASON_BYTES]; /* the last reason for which cam0 was down */
 	uint32_t sub, req;

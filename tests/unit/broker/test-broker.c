@@ -188,6 +188,26 @@ static void ends_with_its_supervisor(void **state)
 	fault_iiod_stop(&s);
 }
 
+static bool is_ready(struct bench *b, size_t arg)
+{
+	return b->ready;
+}
+
+/* Also with a policy that grants nothing: whoever waits for it must not wait for ever. */
+static void says_that_its_policy_is_taken(void **state)
+{
+	struct bench b;
+
+	bench_start_policy(&b, "perigee: v1\npolicy: none\ndevices: {}\ngrants: []\n");
+	bench_until(&b, is_ready, 0);
+	assert_int_equal(b.devices_when_ready, 0);
+	bench_stop(&b);
+	bench_start(&b, 1, 1, "5s");
+	bench_until(&b, is_ready, 0);
+	assert_int_equal(b.devices_when_ready, 3);
+	bench_stop(&b);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -195,6 +215,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(not_kept_comes_again),
 		cmocka_unit_test(values_are_read),
 		cmocka_unit_test(denied_by_default),
+		cmocka_unit_test(says_that_its_policy_is_taken),
 		cmocka_unit_test(bad_policy_ends_it),
 		cmocka_unit_test(killed_broker_is_noticed),
 		cmocka_unit_test(ends_with_its_supervisor),

@@ -66,7 +66,8 @@ static struct {
 	char started[STARTS_MAX][64];
 	size_t n_started;
 	char products[512];
-	bool hold; /* stages do not end */
+	bool hold;  /* stages do not end */
+	int refuse; /* what the launcher answers, if not 0 */
 } t;
 
 static int resolve(void *user, const char *image, struct stage_image *ret_image, char *ret_reason, size_t cap)
@@ -108,6 +109,8 @@ static int start(void *user, const struct stage_launch *l)
 	struct stage_exit e = {.task = l->task, .exited = true, .cpu_ns = 7};
 
 	assert_false(store_changing(t.store));
+	if (t.refuse)
+		return t.refuse;
 	snprintf(t.started[t.n_started++], sizeof(t.started[0]), "%s", l->label);
 	if (!strcmp(stage, "cloud")) {
 		CLEAN_FREE char *scene = read_at(l->in_fd, "scene");
@@ -369,6 +372,30 @@ static void test_exit_75_is_tried_again(void **state)
 	assert_int_equal(t.n_started, 4);
 }
 
+static void test_what_the_machine_lacks_is_not_the_stages_fault(void **state)
+{
+	static const struct behaviour good[] = {CLEAR, FOUND, COUNTED, {0}};
+
+	t.behaviours = good;
+	t.refuse = -EMFILE;
+	assert_int_equal(acquire("f1", "p"), 0);
+	settle();
+	uv_run(&t.loop, UV_RUN_DEFAULT); /* the worker that clears up */
+	turn();
+	t.refuse = 0;
+	clock_set_fake((struct mono_time){0}, (struct utc_time){1001 * NS_PER_S});
+	scheduler_poke(t.scheduler);
+	settle();
+	assert_run(1, "done: cloud done; find done; count done;");
+	t.refuse = ERR_LIMIT; /* what the workflow asks for stays wrong */
+	assert_int_equal(acquire("f2", "p"), 0);
+	settle();
+	uv_run(&t.loop, UV_RUN_DEFAULT);
+	turn();
+	CLEAN_JSON cJSON *run = run_provenance(t.store, 2);
+	assert_string_equal(json_str(run, "state"), "failed");
+}
+
 static void test_a_frame_seen_before_makes_no_second_run(void **state)
 {
 	static const struct behaviour b[] = {CLEAR, FOUND, COUNTED, {0}};
@@ -470,6 +497,8 @@ static void test_an_end_that_is_not_committed_did_not_happen(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(
+			test_what_the_machine_lacks_is_not_the_stages_fault, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_clear_scene_goes_all_the_way, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			test_an_overcast_scene_is_left_out_with_the_reason, setup, teardown),

@@ -218,6 +218,26 @@ static void test_temporary_failure_is_tried_again_with_backoff(void **state)
 	assert_string_equal(ended[0].end.reason, "because");
 }
 
+static void test_failures_of_the_machine_do_not_use_up_the_retries(void **state)
+{
+	int64_t id = put(1, 1, 1), now_s = 1000;
+	static const enum task_verdict ends[] = {
+		TASK_MACHINE, TASK_MACHINE, TASK_MACHINE, TASK_TEMPORARY, TASK_TEMPORARY, TASK_TEMPORARY};
+
+	for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
+		turn();
+		assert_int_equal(n_started, i + 1);
+		assert_int_equal(n_ended, 0);
+		finish(id, ends[i]);
+		now_s += 100;
+		clock_set_fake((struct mono_time){0}, (struct utc_time){now_s * NS_PER_S});
+		scheduler_poke(sched);
+	}
+	turn();
+	assert_int_equal(n_ended, 1);
+	assert_int_equal(ended[0].state, TASK_FAILED);
+}
+
 static void test_past_its_deadline_a_task_never_starts(void **state)
 {
 	struct task_spec spec = {.run = 1,
@@ -242,11 +262,21 @@ static void test_past_its_deadline_a_task_never_starts(void **state)
 	assert_int_equal(n_started, 1);
 }
 
-static void test_a_start_that_fails_ends_the_task(void **state)
+static void test_a_start_that_fails_is_tried_again_then_ends_the_task(void **state)
 {
+	int64_t now_s = 1000;
+
 	start_result = ERR_SANDBOX;
 	int64_t id = put(1, 1, 2000);
 	turn();
+	for (int wait_s = 1; n_ended == 0 && wait_s < 1 << 10; wait_s *= 2) {
+		assert_int_equal(scheduler_wake_at(sched).ns, (now_s + wait_s) * NS_PER_S);
+		now_s += wait_s;
+		clock_set_fake((struct mono_time){0}, (struct utc_time){now_s * NS_PER_S});
+		scheduler_poke(sched);
+		turn();
+	}
+	assert_int_equal(n_started, 9);
 	assert_int_equal(n_ended, 1);
 	assert_int_equal(ended[0].id, id);
 	assert_int_equal(ended[0].state, TASK_FAILED);
@@ -254,7 +284,7 @@ static void test_a_start_that_fails_ends_the_task(void **state)
 	start_result = 0;
 	put(1, 1, 2000); /* its budget came back */
 	turn();
-	assert_int_equal(n_started, 2);
+	assert_int_equal(n_started, 10);
 	assert_int_equal(scheduler_running(sched), 1);
 }
 
@@ -402,8 +432,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_put_and_start_share_one_commit, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			test_temporary_failure_is_tried_again_with_backoff, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_failures_of_the_machine_do_not_use_up_the_retries, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_past_its_deadline_a_task_never_starts, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_a_start_that_fails_ends_the_task, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_a_start_that_fails_is_tried_again_then_ends_the_task, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			test_finishing_what_does_not_run_changes_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(
