@@ -8,13 +8,14 @@
 
 int program_folder(char ret_path[PATH_MAX])
 {
-	ssize_t n = readlink("/proc/self/exe", ret_path, PATH_MAX - 1);
+	char self[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 
 	if (n < 0)
 		return -errno;
-	ret_path[n] = '\0';
-	*strrchr(ret_path, '/') = '\0';
-	return 0;
+	self[n] = '\0';
+	*strrchr(self, '/') = '\0';
+	return path_format(ret_path, PATH_MAX, "%s", self);
 }
 
 int program_find(const char *folder, const char *name, char ret_path[PATH_MAX])
