@@ -183,11 +183,13 @@ static int queue_stage(struct advance *a, size_t stage)
 		.run = a->run,
 		.stage = s->name,
 		.payload = a->w->payload,
+		.workflow = a->w->name,
 		.priority = a->w->priority,
 		.age_from = a->age_from,
 		.deadline.ns = a->w->deadline_ns ? a->age_from.ns + a->w->deadline_ns : 0,
 		.cpus_milli = s->cpus_milli,
 		.memory_bytes = s->memory_bytes,
+		.time_ns = s->time_ns,
 		.retry_limit = s->retry_limit,
 		.backoff_ns = s->backoff_ns,
 	};

@@ -8,8 +8,10 @@
  * with scheduler_finish; the owner hears of it in the same turn, so that what follows from an end is in one
  * commit with it.
  *
- * Order: priority, larger first; then age, older first. A task past its deadline never starts. The task at
- * the head that does not fit waits, and everything behind it: nothing overtakes.
+ * Order: the critical class first, by priority; then everything else by priority, of which a task gains one
+ * for each slice of `ageing` that its run has waited; then the nearer deadline; then age, older first. A task
+ * past its deadline never starts. When the task at the head does not fit, smaller ones behind it start only
+ * if, by the declared time limits, they do not delay it.
  */
 #ifndef SCHEDULER_H
 #define SCHEDULER_H
@@ -20,7 +22,12 @@
 #include "core/store.h"
 
 #define TASK_STAGE_BYTES 64
+#define TASK_PAYLOAD_BYTES 64
+#define TASK_WORKFLOW_BYTES 64
+#define TASK_BODY_BYTES_MAX 4096
 #define TASK_REASON_BYTES 256
+#define QUEUE_QUOTAS_MAX 64
+#define QUEUE_RUNNING_MAX 64
 
 /* The numbers are in the database: they never change. */
 enum task_state {
@@ -29,6 +36,7 @@ enum task_state {
 	TASK_DONE = 2,
 	TASK_FAILED = 3,
 	TASK_EXPIRED = 4, /* its deadline passed before it started */
+	TASK_POISON = 6,  /* 5 is kept for cancelled; it was interrupted, or killed its sandbox, too often */
 	TASK_STATE_MAX
 };
 
@@ -39,13 +47,17 @@ struct task_spec {
 	int64_t run;
 	const char *stage;
 	const char *payload;
+	const char *workflow;     /* NULL: "" */
 	uint8_t priority;         /* larger matters more */
 	struct utc_time age_from; /* older goes first among equals */
 	struct utc_time deadline; /* .ns 0: none */
 	uint32_t cpus_milli;      /* thousandths of a CPU */
 	uint64_t memory_bytes;
+	int64_t time_ns;      /* its time limit once it runs; 0: none */
 	uint32_t retry_limit; /* further attempts after a temporary failure */
 	int64_t backoff_ns;   /* before the first of these; doubles each time */
+	const void *body;     /* the owner's own bytes about it, kept with it; may be NULL */
+	size_t body_bytes;    /* at most TASK_BODY_BYTES_MAX */
 };
 
 struct task {
@@ -54,6 +66,7 @@ struct task {
 	uint8_t priority;
 	uint32_t cpus_milli;
 	uint64_t memory_bytes;
+	int64_t time_ns;
 	uint32_t attempt; /* from 1 */
 };
 
@@ -61,6 +74,7 @@ enum task_verdict {
 	TASK_SUCCEEDED,
 	TASK_TEMPORARY, /* may be tried again (EX_TEMPFAIL) */
 	TASK_BROKEN,    /* not worth another try */
+	TASK_CRASHED,   /* took its sandbox with it: tried again until it counts as poison */
 };
 
 struct task_end {
@@ -81,7 +95,7 @@ struct task_runner {
 /* Who owns the work. Called within a turn; may put further tasks. */
 struct task_owner {
 	void (*on_started)(void *user, const struct task *task, struct utc_time at);
-	/* For good: done, failed or expired (not for an attempt that will be tried again). */
+	/* For good: not for an attempt that will be tried again. */
 	void (*on_ended)(
 		void *user, const struct task *task, enum task_state state, const struct task_end *end);
 	void *user;
@@ -93,6 +107,25 @@ struct scheduler_budget {
 	uint32_t tasks;
 };
 
+/* Of one payload; 0: no limit. */
+struct queue_quota {
+	char payload[TASK_PAYLOAD_BYTES];
+	uint32_t tasks;         /* running at once */
+	uint32_t waiting;       /* in the queue: see scheduler_room */
+	int64_t cpu_ns_per_day; /* of CPU time in one day of UTC; when it is used up nothing more of it starts
+				 */
+};
+
+struct queue_rules {
+	uint16_t critical; /* from this priority on; 256: there is no critical class */
+	int64_t ageing_ns; /* one priority for each; 0: none */
+	uint32_t poison;   /* a task that broke off so often does not run again; 0: never */
+	uint32_t history;  /* tasks that are over and still kept; 0: all */
+	struct queue_quota quotas[QUEUE_QUOTAS_MAX];
+	size_t n_quotas;
+};
+extern const struct queue_rules queue_rules_default;
+
 struct scheduler;
 
 /* Makes the tables and requeues what was running when the last process ended, as interrupted. The store
@@ -100,25 +133,33 @@ struct scheduler;
 WARN_UNUSED int scheduler_create(
 	struct store *store, const struct scheduler_budget *budget, struct scheduler **ret_scheduler);
 void scheduler_destroy(struct scheduler *s);
+/* Other rules than the default. Before the first dispatch. */
+WARN_UNUSED int scheduler_set_rules(struct scheduler *s, const struct queue_rules *rules);
 void scheduler_plug(struct scheduler *s, const struct task_runner *runner, const struct task_owner *owner);
 
 /* Whether a task of this size can ever run. */
 bool scheduler_fits(const struct scheduler *s, uint32_t cpus_milli, uint64_t memory_bytes);
+/* Whether the payload may begin something new: ERR_LIMIT with the reason when as many tasks of it wait as its
+ * quota allows. For whoever makes runs; what belongs to a run that has begun is always taken. */
+WARN_UNUSED int scheduler_room(const struct scheduler *s, const char *payload, char *ret_reason, size_t cap);
+/* ERR_LIMIT: a text or the body is too long, or there are more than LANES_MAX workflows. */
 WARN_UNUSED int scheduler_put(struct scheduler *s, const struct task_spec *spec, int64_t *ret_task);
+/* The body of a task: its length, of which at most cap bytes are copied. ERR_UNKNOWN. */
+WARN_UNUSED int scheduler_body(struct scheduler *s, int64_t task, void *ret_body, size_t cap);
 /* Before the end of each turn. Cheap when nothing changed. */
 WARN_UNUSED int scheduler_dispatch(struct scheduler *s);
 /* ERR_STATE when the task is not running. */
 WARN_UNUSED int scheduler_finish(struct scheduler *s, int64_t task, const struct task_end *end);
 /* Whether something may start that could not before: scheduler_dispatch would look. */
 bool scheduler_dirty(const struct scheduler *s);
-/* When time alone may change what starts (a backoff ends, a deadline passes), as the last dispatch saw it:
- * call scheduler_poke then. .ns 0: never. */
+/* When time alone may change what starts (a backoff ends, a deadline passes), or when work that is done in
+ * slices goes on, as the last dispatch saw it: call scheduler_poke then. .ns 0: never. */
 struct utc_time scheduler_wake_at(const struct scheduler *s);
 void scheduler_poke(struct scheduler *s);
 
-/* How many tasks were found running at the start, and will run again. */
+/* How many tasks were found running at the start. */
 size_t scheduler_interrupted(const struct scheduler *s);
 size_t scheduler_running(const struct scheduler *s);
-WARN_UNUSED int scheduler_counts(struct scheduler *s, int64_t ret_counts[TASK_STATE_MAX]);
+WARN_UNUSED int scheduler_counts(const struct scheduler *s, int64_t ret_counts[TASK_STATE_MAX]);
 
 #endif
