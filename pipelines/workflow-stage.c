@@ -289,13 +289,14 @@ static void read_retry(struct wf_reader *r, struct wf_stage *s)
 	struct ynode *map = y_get(s->node, "retry");
 	int64_t limit = 0;
 
-	s->backoff_ns = NS_PER_S;
+	s->retry.backoff_ns = NS_PER_S;
+	s->retry.on = WF_END_TEMPORARY;
 	if (!map || !y_is(r->c, map, YNODE_MAP))
 		return;
 	y_int(r->c, y_need(r->c, map, "limit"), 0, 100, &limit);
-	y_duration(r->c, y_get(map, "backoff"), 3600 * NS_PER_S, &s->backoff_ns);
+	y_duration(r->c, y_get(map, "backoff"), 3600 * NS_PER_S, &s->retry.backoff_ns);
 	y_no_others(r->c, map, known, ARRAY_LEN(known));
-	s->retry_limit = (uint32_t)limit;
+	s->retry.limit = (uint32_t)limit;
 }
 
 static const char **read_texts(struct wf_reader *r, struct ynode *list)
@@ -369,13 +370,11 @@ static cJSON *json_of(const struct ynode *n)
 static void read_params(struct wf_reader *r, struct wf_stage *s)
 {
 	struct ynode *map = y_get(s->node, "params");
-	CLEAN_JSON cJSON *j = NULL;
 
 	if (map && !y_is(r->c, map, YNODE_MAP))
 		return;
-	j = map ? json_of(map) : cJSON_CreateObject();
-	s->params_json = j ? cJSON_PrintUnformatted(j) : NULL;
-	if (!s->params_json)
+	s->params = map ? json_of(map) : cJSON_CreateObject();
+	if (!s->params)
 		y_complain(r->c, s->node, "out of memory");
 }
 
@@ -431,6 +430,6 @@ void wf_stage_finish(struct wf_stage *s)
 	free(s->inputs);
 	free(s->outputs);
 	free(s->needs);
-	free(s->params_json);
+	cJSON_Delete(s->params);
 	expr_destroy(s->when);
 }
