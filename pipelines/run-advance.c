@@ -111,7 +111,8 @@ static int consider(struct advance *a, size_t stage)
 		r = set_stage(a, stage, STAGE_SKIPPED, reason);
 		return r < 0 ? r : 1;
 	}
-	int go = s->when ? expr_truth(s->when, value_of_output, a, seen) : 1;
+	const struct expr_scope scope = {.value = value_of_output, .user = a};
+	int go = s->when ? expr_truth(s->when, &scope, seen) : 1;
 	if (go > 0) {
 		r = queue_stage(a, stage);
 	} else if (go == 0) {

@@ -109,7 +109,7 @@ static void test_each_mistake_has_its_place(void **state)
 		{"priority: 160", "priority: 256", 4, 11, "255"},
 		{"priority: 160", "priorty: 160", 4, 1, "priority"},
 		{"deadline: 20m", "deadline: soon", 5, 11, "duration"},
-		{"image.acquired", "image.aquired", 7, 13, "expected image.acquired"},
+		{"image.acquired", "image.aquired", 7, 13, "did you mean image.acquired"},
 		{"device: cam0", "devise: cam0", 7, 5, "device"},
 		{"image: cloud-detect", "imag: cloud-detect", 10, 5, "image"},
 		{"mask: 4MiB", "mask: 4 megs", 12, 21, "expected a size such as 64MiB, found \"4 megs\""},
