@@ -86,7 +86,15 @@ static void on_turn(uv_prepare_t *h)
 
 static void on_signal(uv_signal_t *s, int number)
 {
+	struct perigeed *d = s->data;
+
 	log_info("ending on request");
+	/* The machine may be shut down next: not because of a task. */
+	int r = d->status == 0 ? scheduler_retire(d->scheduler) : 0;
+	if (r == 0)
+		r = store_turn_end(d->store);
+	if (r < 0)
+		log_error("the end on request is not on record: %s", err_text(r));
 	stop(s->data, 0);
 	(void)number;
 }
