@@ -12,11 +12,11 @@
 #define CRON_REASON_BYTES 120
 
 struct cron {
-	uint64_t minutes;  /* bits 0..59 */
-	uint32_t hours;    /* bits 0..23 */
-	uint32_t days;     /* bits 1..31 */
-	uint16_t months;   /* bits 1..12 */
-	uint8_t weekdays;  /* bits 0..6, 0 is Sunday */
+	uint64_t minutes;          /* bits 0..59 */
+	uint32_t hours;            /* bits 0..23 */
+	uint32_t days;             /* bits 1..31 */
+	uint16_t months;           /* bits 1..12 */
+	uint8_t weekdays;          /* bits 0..6, 0 is Sunday */
 	bool any_day, any_weekday; /* written "*": the other one alone decides (POSIX) */
 };
 

@@ -71,14 +71,21 @@ static int queue_stage(struct advance *a, size_t stage)
 	struct task_spec spec = {
 		.run = a->run,
 		.stage = s->name,
+		.item = -1,
 		.payload = a->w->payload,
+		.workflow = a->w->name,
 		.priority = a->w->priority,
 		.age_from = a->age_from,
 		.deadline.ns = a->w->deadline_ns ? a->age_from.ns + a->w->deadline_ns : 0,
 		.cpus_milli = s->cpus_milli,
 		.memory_bytes = s->memory_bytes,
-		.retry_limit = s->retry_limit,
-		.backoff_ns = s->backoff_ns,
+		.time_ns = s->time_ns,
+		.energy_mj = s->energy_mj,
+		.retry = {.limit = s->retry.limit,
+			.on = s->retry.on,
+			.backoff_ns = s->retry.backoff_ns,
+			.max_backoff_ns = s->retry.max_backoff_ns,
+			.jitter = s->retry.jitter},
 	};
 	int64_t task;
 	int r = scheduler_put(a->p->o.scheduler, &spec, &task);
@@ -104,7 +111,8 @@ static int consider(struct advance *a, size_t stage)
 		r = set_stage(a, stage, STAGE_SKIPPED, reason);
 		return r < 0 ? r : 1;
 	}
-	int go = s->when ? expr_truth(s->when, value_of_output, a, seen) : 1;
+	const struct expr_scope scope = {.value = value_of_output, .user = a};
+	int go = s->when ? expr_truth(s->when, &scope, seen) : 1;
 	if (go > 0) {
 		r = queue_stage(a, stage);
 	} else if (go == 0) {

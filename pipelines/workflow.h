@@ -21,6 +21,7 @@
 #define WF_PARALLEL_MAX 64
 #define WF_PARALLEL_DEFAULT 4
 #define WF_JSON_BYTES_MAX (1u << 20) /* a JSON output is read by the supervisor: a limit of its own */
+#define WF_OUTPUT_BYTES_MAX (UINT64_C(4) << 30)
 #define WF_NONE SIZE_MAX
 
 enum wf_source { WF_FROM_TRIGGER, WF_FROM_STAGE };
@@ -44,9 +45,9 @@ struct wf_output {
 struct wf_param {
 	const char *name;
 	enum wf_param_type { WF_NUMBER, WF_TEXT, WF_BOOL, WF_LIST } type;
-	cJSON *value; /* owned: the default; NULL: a run must give it */
-	double min, max; /* WF_NUMBER; -INFINITY, INFINITY when there is none */
-	cJSON *one_of; /* owned: array of allowed values; may be NULL */
+	cJSON *value;     /* owned: the default; NULL: a run must give it */
+	double min, max;  /* WF_NUMBER; -INFINITY, INFINITY when there is none */
+	cJSON *one_of;    /* owned: array of allowed values; may be NULL */
 	const char *help; /* may be NULL */
 };
 
@@ -95,18 +96,21 @@ struct wf_stage {
 	const char *uses;  /* another workflow's name; NULL when `image` is set */
 	struct wf_input *inputs;
 	size_t n_inputs;
-	struct wf_output *outputs; /* with `uses`: names that others here refer to, max_bytes 0, type WF_JSON when
-				    * an expression or a foreach looks into it; checked against the other workflow
-				    * by workflow_check_uses */
+	struct wf_output *outputs; /* with `uses`: names that others here refer to, max_bytes 0, type WF_JSON
+				    * when an expression or a foreach looks into it; checked against the other
+				    * workflow by workflow_check_uses */
 	size_t n_outputs;
-	size_t *needs; /* stages that must be done before: written, and implied by inputs, `when` and `foreach` */
+	size_t *needs; /* stages that must be done before: written, and implied by inputs, `when` and
+			  `foreach` */
 	size_t n_needs;
 	struct expr *when; /* NULL: always */
 	const char *when_text;
 	bool when_item; /* `when` reads item or index: asked for each element */
 	struct wf_foreach foreach;
-	const char **args, **env; /* NULL-terminated; NULL: the image's own. May hold "$params.x" (env: "NAME=$params.x") */
-	cJSON *params; /* owned: an object; its texts "$params.x", "$item…" not yet replaced (see wf_values.h) */
+	const char **args, **env; /* NULL-terminated; NULL: the image's own. May hold "$params.x" (env:
+				     "NAME=$params.x") */
+	cJSON *params; /* owned: an object; its texts "$params.x", "$item…" not yet replaced (see wf_values.h)
+			*/
 	uint32_t cpus_milli, pids;
 	uint64_t memory_bytes;
 	int64_t time_ns;    /* of one attempt */
