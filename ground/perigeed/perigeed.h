@@ -112,6 +112,9 @@ extern const struct broker_callbacks broker_callbacks;
 WARN_UNUSED int subscribe(struct perigeed *d, const struct workflow *w);
 void cameras_finish(struct perigeed *d);
 
+/* workflows.c: what the mission file names, as far as it is good. */
+WARN_UNUSED int load_workflows(struct perigeed *d);
+
 /* status.c: answers on the control socket. */
 cJSON *answer(void *user, const char *ask, const cJSON *request);
 
