@@ -13,13 +13,13 @@
 #include <sys/wait.h>
 #include <sysexits.h>
 
+#include "cmd-tools.h"
 #include "commands.h"
 #include "core/artifact.h"
 #include "core/file.h"
 #include "core/json.h"
 #include "core/program.h"
 #include "pipelines.h"
-#include "state-dir.h"
 
 #define ARGS_MAX 64
 #define NAME_BYTES 64

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <sysexits.h>
 
+#include "core/boot.h"
 #include "core/file.h"
 #include "core/log.h"
 #include "perigeed.h"
@@ -232,6 +233,7 @@ int supervise(void *options)
 	/* A change of user takes the parent-death signal away: after it. */
 	if (r == 0 && o->keeper && prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
 		r = -errno;
+	(void)boot_id(); /* what a confined process can no longer read */
 	if (r == 0)
 		r = confine(d);
 	if (r == 0)

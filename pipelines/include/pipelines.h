@@ -76,9 +76,9 @@ struct stage_launch {
 
 struct stage_exit {
 	int64_t task;
-	bool machine; /* it never ran, for a reason that is not its own */
-	bool exited;  /* by itself, with this code */
+	bool exited; /* by itself, with this code */
 	int code;
+	enum task_class class;                 /* when it did not */
 	char reason[TASK_REASON_BYTES];        /* when it did not exit by itself: which limit, which signal */
 	char last_line[TASK_REASON_BYTES / 2]; /* of its log, printable */
 	int64_t wall_ns, cpu_ns;
