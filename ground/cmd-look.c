@@ -267,7 +267,7 @@ static int print_log(const char *path, const char *stage, cJSON *list)
 		printf("--- %s ---\n", stage);
 		/* On a terminal what a stage writes must not act; into a file it goes as it is. */
 		if (isatty(STDOUT_FILENO))
-			print_harmless(text, len, true);
+			print_harmless(stdout, text, len, true);
 		else
 			fwrite(text, 1, len, stdout);
 		if (len && text[len - 1] != '\n')

@@ -50,7 +50,7 @@ const char *or_dash(const char *text)
 	return text ? text : "-";
 }
 
-void print_harmless(const char *text, size_t len, bool keep_lines)
+void print_harmless(FILE *to, const char *text, size_t len, bool keep_lines)
 {
 	for (size_t i = 0; i < len; i++) {
 		unsigned char c = (unsigned char)text[i];
@@ -59,11 +59,11 @@ void print_harmless(const char *text, size_t len, bool keep_lines)
 		 * too. */
 		if (c == 0xc2 && i + 1 < len && (unsigned char)text[i + 1] >= 0x80 &&
 			(unsigned char)text[i + 1] < 0xa0)
-			printf("\\x%02x", (unsigned char)text[++i]);
+			fprintf(to, "\\x%02x", (unsigned char)text[++i]);
 		else if (c == '\t' || (c == '\n' && keep_lines) || (c >= 0x20 && c != 0x7f))
-			putchar(c);
+			fputc(c, to);
 		else
-			printf("\\x%02x", c);
+			fprintf(to, "\\x%02x", c);
 	}
 }
 

@@ -7,6 +7,7 @@
 #include <getopt.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #define STATE_OF_RUNS "perigee-runs" /* of `perigee run`, in the current folder */
 #define STATE_OF_FLIGHT "/var/lib/perigee"
@@ -21,7 +22,7 @@ void print_json(const cJSON *j);
 /* "-" for NULL. */
 const char *or_dash(const char *text);
 /* Text of a stage, on one line of a terminal: control characters are shown as \xNN, so that none can act. */
-void print_harmless(const char *text, size_t len, bool keep_lines);
+void print_harmless(FILE *to, const char *text, size_t len, bool keep_lines);
 
 /* Asks the supervisor of this state folder; takes `request` over. 0 with its answer, which the caller
  * deletes; else it has said on standard error what is wrong, and returns the exit status: 69 nobody answers,

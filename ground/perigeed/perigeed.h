@@ -28,6 +28,7 @@ struct options {
 	int input_fds[INPUTS_MAX];
 	size_t n_inputs;
 	bool events, keeper;
+	pid_t keeper_pid; /* of the process that main began in */
 };
 
 struct image {

@@ -233,6 +233,11 @@ int supervise(void *options)
 	/* A change of user takes the parent-death signal away: after it. */
 	if (r == 0 && o->keeper && prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
 		r = -errno;
+	/* It may have died before that, without a signal for us. */
+	if (r == 0 && o->keeper && getppid() != o->keeper_pid) {
+		log_error("the keeper is gone");
+		r = ERR_PEER;
+	}
 	(void)boot_id(); /* what a confined process can no longer read */
 	if (r == 0)
 		r = confine(d);

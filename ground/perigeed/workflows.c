@@ -55,6 +55,9 @@ static int take(struct perigeed *d, struct loaded *l)
 			workflow_destroy(l->w[i]);
 		else
 			added = subscribe(d, l->w[i]);
+		if (added == 0) /* so that it can be held before it ever ran */
+			added = scheduler_know(
+				d->scheduler, workflow_payload(l->w[i]), workflow_name(l->w[i]));
 		if (added < 0 && l->c[i]->total == 0)
 			complain(l->c[i], 0, 0, "cannot be taken: %s", err_text(added));
 		if (added < 0 && r == 0)

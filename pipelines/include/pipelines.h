@@ -45,6 +45,8 @@ const char *workflow_payload(const struct workflow *w);
 size_t workflow_stage_count(const struct workflow *w);
 /* Stage i in the file's order. */
 const char *workflow_stage_name(const struct workflow *w, size_t i);
+/* The number of the k-th stage that it needs, smaller than workflow_stage_count; SIZE_MAX past the last. */
+size_t workflow_stage_need(const struct workflow *w, size_t i, size_t k);
 /* The device that trigger i waits for, or NULL past the last. */
 const char *workflow_trigger_device(const struct workflow *w, size_t i);
 /* The trigger input that a person means by `name`: itself, or the stage input that is fed from it. NULL if
