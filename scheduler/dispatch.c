@@ -157,11 +157,17 @@ static int end_condemned(struct scheduler *s)
 			return 0;
 		}
 		s->slice--;
-		snprintf(reason, sizeof(reason),
-			"its sandbox or the machine broke under it %u times, the last time without an end on"
-			" record; it will not be tried again",
-			s->rules.poison);
-		r = end_ready(s, &c, TASK_POISON, reason);
+		if (blocked & BLOCK_CANCEL)
+			r = reason_of(s, c.task.id, reason);
+		else
+			snprintf(reason, sizeof(reason),
+				"its sandbox or the machine broke under it %u times, the last time without "
+				"an end"
+				" on record; it will not be tried again",
+				s->rules.poison);
+		if (r < 0)
+			break;
+		r = end_ready(s, &c, blocked & BLOCK_CANCEL ? TASK_CANCELLED : TASK_POISON, reason);
 	}
 	return r;
 }
@@ -352,8 +358,10 @@ int scheduler_dispatch(struct scheduler *s)
 		if (r == 0)
 			r = end_condemned(s);
 		if (r == 0)
-			r = history_trim(s);
+			r = sweeps_go_on(s);
 		if (r == 0)
+			r = history_trim(s);
+		if (r == 0 && !*s->paused)
 			r = start_what_fits(s, now);
 		if (r < 0)
 			return r;

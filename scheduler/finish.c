@@ -28,6 +28,9 @@ static int end_task(struct scheduler *s, const struct task *t, size_t lane, enum
 
 	if (r < 0)
 		return r;
+	r = order_forget_task(s, t->id);
+	if (r < 0)
+		return r;
 	count_move(s, lane, from, state);
 	lane_forget(s, lane);
 	s->owner.on_ended(s->owner.user, t, state, end);
@@ -41,6 +44,18 @@ int end_ready(struct scheduler *s, const struct candidate *c, enum task_state st
 
 	snprintf(end.reason, sizeof(end.reason), "%s", reason);
 	return r < 0 ? r : end_task(s, &c->task, c->lane, TASK_READY, state, &end);
+}
+
+int reason_of(struct scheduler *s, int64_t task, char ret_reason[TASK_REASON_BYTES])
+{
+	sqlite3_stmt *q =
+		store_query(s->store, "SELECT coalesce(reason, '') FROM task WHERE id = ?", "i", task);
+
+	if (!q || sqlite3_step(q) != SQLITE_ROW)
+		return ERR_STORE;
+	snprintf(ret_reason, TASK_REASON_BYTES, "%s", (const char *)sqlite3_column_text(q, 0));
+	sqlite3_reset(q);
+	return 0;
 }
 
 /* ---- another attempt ---- */
@@ -137,7 +152,10 @@ static int again(struct scheduler *s, const struct running *run, const struct ta
 		s->backoff_at_ns = not_before.ns;
 	count_move(s, run->lane, TASK_RUNNING, TASK_READY);
 	lane_forget(s, run->lane);
-	s->due_at_ns = 0; /* its deadline counts again */
+	s->due_at_ns = 0;                 /* its deadline counts again */
+	r = order_apply(s, run->task.id); /* orders came while it ran */
+	if (r < 0)
+		return r;
 	if (s->owner.on_again)
 		s->owner.on_again(s->owner.user, &run->task, not_before, end->reason);
 	return 0;
@@ -153,6 +171,17 @@ static int end_as_poison(
 		"%.120s",
 		(long long)times, end->reason);
 	return end_task(s, &run->task, run->lane, TASK_RUNNING, TASK_POISON, &last);
+}
+
+/* The reason that was given stands in the task's row. */
+static int end_as_cancelled(struct scheduler *s, const struct running *run, const struct task_end *end)
+{
+	struct task_end last = *end;
+	int r = reason_of(s, run->task.id, last.reason);
+
+	last.succeeded = false;
+	last.class = CLASS_BROKEN;
+	return r < 0 ? r : end_task(s, &run->task, run->lane, TASK_RUNNING, TASK_CANCELLED, &last);
 }
 
 /* Gives the budget of a running task back. False when it is not running. */
@@ -181,6 +210,8 @@ int scheduler_finish(struct scheduler *s, int64_t task, const struct task_end *e
 	int r = store_change(s->store);
 	if (r == 0)
 		r = quota_charge(s, run.lane, end->cpu_ns);
+	if (r == 0 && run.cancelled)
+		return end_as_cancelled(s, &run, end);
 	if (r == 0 && end->succeeded)
 		return end_task(s, &run.task, run.lane, TASK_RUNNING, TASK_DONE, end);
 	if (r == 0)

@@ -31,8 +31,8 @@ static int find_payload(struct scheduler *s, const char *name, size_t *ret_paylo
 	return r;
 }
 
-static int add_lane(
-	struct scheduler *s, int64_t id, const char *payload, const char *workflow, size_t *ret_lane)
+static int add_lane(struct scheduler *s, int64_t id, const char *payload, const char *workflow, bool exempt,
+	size_t *ret_lane)
 {
 	size_t p = 0;
 	int r = find_payload(s, payload, &p);
@@ -49,21 +49,23 @@ static int add_lane(
 		s->cap_lanes = cap;
 	}
 	struct lane *l = &s->lanes[s->n_lanes];
-	*l = (struct lane){.id = id, .payload = p};
+	*l = (struct lane){.id = id, .payload = p, .exempt = exempt};
 	snprintf(l->workflow, sizeof(l->workflow), "%s", workflow);
+	l->held = order_holds_lane(s, l);
 	*ret_lane = s->n_lanes++;
 	return 0;
 }
 
 int lanes_load(struct scheduler *s)
 {
-	sqlite3_stmt *q = store_query(s->store, "SELECT id, payload, workflow FROM lane ORDER BY id", "");
+	sqlite3_stmt *q =
+		store_query(s->store, "SELECT id, payload, workflow, exempt FROM lane ORDER BY id", "");
 	int rc = SQLITE_ERROR;
 	size_t lane;
 
 	while (q && (rc = sqlite3_step(q)) == SQLITE_ROW) {
 		int r = add_lane(s, sqlite3_column_int64(q, 0), (const char *)sqlite3_column_text(q, 1),
-			(const char *)sqlite3_column_text(q, 2), &lane);
+			(const char *)sqlite3_column_text(q, 2), sqlite3_column_int(q, 3) != 0, &lane);
 		if (r < 0)
 			return r;
 	}
@@ -91,20 +93,21 @@ void lanes_free(struct scheduler *s)
 	free(s->payloads);
 }
 
-static bool is_lane(const struct scheduler *s, size_t i, const char *payload, const char *workflow)
+static bool is_lane(
+	const struct scheduler *s, size_t i, const char *payload, const char *workflow, bool exempt)
 {
-	return !strcmp(s->lanes[i].workflow, workflow) &&
+	return s->lanes[i].exempt == exempt && !strcmp(s->lanes[i].workflow, workflow) &&
 	       !strcmp(s->payloads[s->lanes[i].payload].name, payload);
 }
 
-int lane_get(struct scheduler *s, const char *payload, const char *workflow, size_t *ret_lane)
+int lane_get(struct scheduler *s, const char *payload, const char *workflow, bool exempt, size_t *ret_lane)
 {
-	if (s->last_lane < s->n_lanes && is_lane(s, s->last_lane, payload, workflow)) {
+	if (s->last_lane < s->n_lanes && is_lane(s, s->last_lane, payload, workflow, exempt)) {
 		*ret_lane = s->last_lane;
 		return 0;
 	}
 	for (size_t i = 0; i < s->n_lanes; i++) {
-		if (!is_lane(s, i, payload, workflow))
+		if (!is_lane(s, i, payload, workflow, exempt))
 			continue;
 		*ret_lane = s->last_lane = i;
 		return 0;
@@ -114,10 +117,11 @@ int lane_get(struct scheduler *s, const char *payload, const char *workflow, siz
 		return ERR_LIMIT;
 	int r = store_change(s->store);
 	if (r == 0)
-		r = store_exec(s->store, "INSERT INTO lane(payload, workflow) VALUES(?, ?)", "tt", payload,
-			workflow);
+		r = store_exec(s->store, "INSERT INTO lane(payload, workflow, exempt) VALUES(?, ?, ?)", "tti",
+			payload, workflow, (int64_t)exempt);
 	if (r == 0)
-		r = add_lane(s, sqlite3_last_insert_rowid(store_db(s->store)), payload, workflow, ret_lane);
+		r = add_lane(s, sqlite3_last_insert_rowid(store_db(s->store)), payload, workflow, exempt,
+			ret_lane);
 	return r;
 }
 

@@ -13,12 +13,16 @@
 #include "scheduler.h"
 
 #define LANES_MAX 4096
+#define ORDERS_MAX 4096
+#define SWEEPS_MAX 64
 #define SLICE 256 /* tasks ended or released in one dispatch, so that the loop goes on */
 
 /* Why a ready task is out of its lane's order. In the database: the numbers never change. */
 enum {
+	BLOCK_HELD = 1,    /* by an order about the task or its run */
 	BLOCK_BACKOFF = 4, /* until not_before_ns */
-	BLOCK_POISON = 8,  /* will be ended as such by the next dispatch */
+	BLOCK_POISON = 8,  /* will be ended as such by the next dispatch; and so from here on */
+	BLOCK_CANCEL = 16, /* `reason` says why; of a running task: it is being stopped */
 };
 
 /* How it was chosen. In the database. */
@@ -47,7 +51,10 @@ struct lane {
 	char workflow[TASK_WORKFLOW_BYTES];
 	uint32_t running;
 	uint64_t waiting;
-	bool known, empty; /* whether `head` is known; whether there is one */
+	bool exempt;         /* an operator released these, while others of the workflow may be held */
+	bool held;           /* by an order about the workflow, the payload or all */
+	uint32_t cancelling; /* sweeps that are ending what waits here */
+	bool known, empty;   /* whether `head` is known; whether there is one */
 	struct candidate head;
 };
 
@@ -56,6 +63,30 @@ struct running {
 	struct load load; /* of the budget */
 	size_t lane;
 	struct mono_time started;
+	bool cancelled;
+};
+
+/* In the database: the numbers never change. */
+enum hold { HOLD_NOT_SAID = 0, HOLD_HELD = 1, HOLD_EXEMPT = 2 };
+
+/* What an operator has ordered about a task, a run, a workflow, a payload or all. The narrowest that says
+ * something counts: a wider one that comes later has removed those within it. */
+struct order {
+	enum queue_scope scope;
+	int64_t id;                     /* QUEUE_TASK, QUEUE_RUN */
+	char name[TASK_WORKFLOW_BYTES]; /* QUEUE_WORKFLOW, QUEUE_PAYLOAD */
+	enum hold hold;
+	int priority; /* -1: not said */
+};
+
+/* A change to all that waits of a workflow, a payload or all: done in slices, by the tasks' numbers. */
+struct sweep {
+	int64_t id;
+	bool cancels; /* otherwise the orders are applied anew */
+	enum queue_scope scope;
+	char name[TASK_WORKFLOW_BYTES];
+	int64_t next, last;
+	char why[TASK_REASON_BYTES];
 };
 
 struct scheduler {
@@ -71,6 +102,11 @@ struct scheduler {
 	size_t n_lanes, cap_lanes, last_lane;
 	struct payload *payloads; /* owned */
 	size_t n_payloads, cap_payloads;
+	struct order *orders; /* owned */
+	size_t n_orders, cap_orders;
+	struct sweep sweeps[SWEEPS_MAX]; /* the oldest first */
+	size_t n_sweeps;
+	char paused[TASK_REASON_BYTES]; /* why nothing starts; "": it does */
 	int64_t counts[TASK_STATE_MAX];
 	struct {
 		int64_t run, waits_from_ns; /* of the last put */
@@ -95,7 +131,8 @@ extern const size_t scheduler_schema_steps;
 /* lanes.c */
 WARN_UNUSED int lanes_load(struct scheduler *s);
 void lanes_free(struct scheduler *s);
-WARN_UNUSED int lane_get(struct scheduler *s, const char *payload, const char *workflow, size_t *ret_lane);
+WARN_UNUSED int lane_get(
+	struct scheduler *s, const char *payload, const char *workflow, bool exempt, size_t *ret_lane);
 size_t lane_of_id(const struct scheduler *s, int64_t id);
 /* The lane's first `cap` after a candidate (NULL: from the start), in order: their number. */
 int lane_after(
@@ -128,12 +165,42 @@ void count_move(struct scheduler *s, size_t lane, int from, int to); /* enum tas
 /* finish.c */
 WARN_UNUSED int end_ready(
 	struct scheduler *s, const struct candidate *c, enum task_state state, const char *reason);
+/* What stands in its row. */
+WARN_UNUSED int reason_of(struct scheduler *s, int64_t task, char ret_reason[TASK_REASON_BYTES]);
 
 /* dispatch.c */
 struct load load_of(const struct scheduler *s, const struct candidate *c);
 /* The head of the queue among the lanes that are not passed over: 1, 0 when nothing may start. */
 int queue_head(struct scheduler *s, struct utc_time now, struct candidate **ret_head);
 size_t holdings(const struct scheduler *s, struct holding ret[QUEUE_RUNNING_MAX]);
+
+/* orders.c: what stands, and what follows from it for a task. */
+WARN_UNUSED int orders_load(struct scheduler *s);
+struct order *order_find(struct scheduler *s, const struct queue_target *t);
+/* Sets it; one that says nothing is removed. ERR_LIMIT: too many stand. */
+WARN_UNUSED int order_set(struct scheduler *s, const struct queue_target *t, enum hold hold, int priority);
+/* The task's own, and so its run's, are of no use any more. */
+WARN_UNUSED int order_forget_task(struct scheduler *s, int64_t task);
+struct placing {
+	bool held;   /* itself, not its lane */
+	bool exempt; /* belongs into the exempt lane */
+	int priority;
+};
+struct placing order_placing(
+	const struct scheduler *s, int64_t task, int64_t run, const struct lane *l, uint8_t declared);
+/* Whether an order about the lane's workflow, its payload or all holds it. */
+bool order_holds_lane(const struct scheduler *s, const struct lane *l);
+/* Brings one waiting task to where the orders want it. */
+WARN_UNUSED int order_apply(struct scheduler *s, int64_t task);
+
+/* commands.c */
+WARN_UNUSED int stop_after_commit(struct scheduler *s, int64_t task);
+
+/* sweep.c */
+WARN_UNUSED int sweeps_load(struct scheduler *s);
+WARN_UNUSED int sweep_start(struct scheduler *s, const struct queue_target *t, bool cancels, const char *why);
+WARN_UNUSED int sweeps_go_on(struct scheduler *s);
+bool lane_within(const struct scheduler *s, const struct lane *l, enum queue_scope scope, const char *name);
 
 /* history.c */
 WARN_UNUSED int attempt_record(

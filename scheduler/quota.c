@@ -62,6 +62,10 @@ const char *lane_passed_over(struct scheduler *s, size_t lane, struct utc_time n
 	const struct lane *l = &s->lanes[lane];
 	struct payload *p = &s->payloads[l->payload];
 
+	if (l->held)
+		return "an operator holds it";
+	if (l->cancelling)
+		return "it is being cancelled";
 	if (p->quota.tasks && p->running >= p->quota.tasks)
 		return "its payload runs as many tasks as its quota allows";
 	if (p->quota.cpu_ns_per_day && today(s, p, now) == 0 && p->cpu_ns >= p->quota.cpu_ns_per_day) {

@@ -38,11 +38,17 @@ static int machine_went_down(struct scheduler *s, bool *ret_went)
 
 /* What was running has no end on record: it runs again, and the interruption is remembered. That the
  * supervisor ended is not the task's doing; that the machine went down may be. */
-static int requeue_interrupted(struct scheduler *s)
+static int requeue_interrupted(struct scheduler *s, int64_t ret_tasks[QUEUE_RUNNING_MAX], size_t *ret_n)
 {
 	bool went_down = false;
 	int r = store_change(s->store);
 
+	sqlite3_stmt *q = store_query(
+		s->store, "SELECT id FROM task WHERE state = 1 LIMIT ?", "i", (int64_t)QUEUE_RUNNING_MAX);
+	while (q && *ret_n < QUEUE_RUNNING_MAX && sqlite3_step(q) == SQLITE_ROW)
+		ret_tasks[(*ret_n)++] = sqlite3_column_int64(q, 0);
+	if (q)
+		sqlite3_reset(q);
 	if (r == 0)
 		r = machine_went_down(s, &went_down);
 	if (r == 0)
@@ -56,7 +62,7 @@ static int requeue_interrupted(struct scheduler *s)
 	if (r == 0)
 		r = store_exec(s->store,
 			"UPDATE task SET state = 0, interrupted = interrupted + 1, suspected = suspected + ?,"
-			" not_before_ns = 0, blocked = 0 WHERE state = 1",
+			" not_before_ns = 0, blocked = blocked & 16 WHERE state = 1",
 			"i", (int64_t)went_down);
 	if (r == 0)
 		s->interrupted = (size_t)sqlite3_changes(store_db(s->store));
@@ -80,11 +86,19 @@ int scheduler_create(
 			.memory_bytes = budget->memory_bytes};
 	s->condemned = s->dirty = true;
 	randombytes_buf(&s->random, sizeof(s->random));
-	r = requeue_interrupted(s);
+	int64_t were_running[QUEUE_RUNNING_MAX];
+	size_t n_were = 0;
+	r = requeue_interrupted(s, were_running, &n_were);
+	if (r == 0)
+		r = orders_load(s);
 	if (r == 0)
 		r = lanes_load(s);
 	if (r == 0)
+		r = sweeps_load(s);
+	if (r == 0)
 		r = scheduler_set_rules(s, &queue_rules_default);
+	for (size_t i = 0; r == 0 && i < n_were; i++) /* orders came while they ran */
+		r = order_apply(s, were_running[i]);
 	if (r < 0) {
 		scheduler_destroy(s);
 		return r;
@@ -98,6 +112,7 @@ void scheduler_destroy(struct scheduler *s)
 	if (!s)
 		return;
 	lanes_free(s);
+	free(s->orders);
 	free(s);
 }
 
@@ -105,6 +120,7 @@ int scheduler_retire(struct scheduler *s)
 {
 	int r = store_change(s->store);
 
+	scheduler_pause(s, "the supervisor is ending");
 	return r < 0 ? r : store_exec(s->store, "DELETE FROM queue_fact WHERE name = 'boot'", "");
 }
 
@@ -117,6 +133,13 @@ void scheduler_plug(struct scheduler *s, const struct task_runner *runner, const
 bool scheduler_fits(const struct scheduler *s, uint32_t cpus_milli, uint64_t memory_bytes)
 {
 	return cpus_milli <= s->budget.cpus_milli && memory_bytes <= s->budget.memory_bytes;
+}
+
+int scheduler_know(struct scheduler *s, const char *payload, const char *workflow)
+{
+	size_t lane;
+
+	return lane_get(s, payload, workflow, false, &lane);
 }
 
 void count_move(struct scheduler *s, size_t lane, int from, int to)
@@ -166,29 +189,36 @@ int scheduler_put(struct scheduler *s, const struct task_spec *t, int64_t *ret_t
 		return ERR_LIMIT;
 	int r = store_change(s->store);
 	if (r == 0)
-		r = lane_get(s, t->payload, t->workflow ? t->workflow : "", &c.lane);
+		r = lane_get(s, t->payload, t->workflow ? t->workflow : "", false, &c.lane);
+	struct placing p = {.priority = t->priority};
+	if (r == 0 && s->n_orders) {
+		p = order_placing(s, 0, t->run, &s->lanes[c.lane], t->priority);
+		if (p.exempt)
+			r = lane_get(s, t->payload, t->workflow ? t->workflow : "", true, &c.lane);
+	}
 	if (r == 0)
 		r = waits_from(s, t->run, &from_ns);
 	if (r < 0)
 		return r;
-	c.rank = rank_of(&s->rules, t->priority, from_ns);
+	c.rank = rank_of(&s->rules, (uint8_t)p.priority, from_ns);
 	r = store_exec(s->store,
-		"INSERT INTO task(run, stage, item, payload, priority, age_from_ns, deadline_ns, cpus_milli,"
+		"INSERT INTO task(run, stage, item, payload, declared, priority, blocked, age_from_ns, "
+		"deadline_ns, cpus_milli,"
 		" memory_bytes, time_ns, energy_mj, retry_limit, retry_on, backoff_ns, max_backoff_ns, "
 		"jitter,"
 		" lane, rank, due_ns, waits_from_ns, body)"
-		" VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-		"ititiiiiiiiiiiidiiiib", t->run, t->stage, t->item, t->payload, (int64_t)t->priority,
-		t->age_from.ns, t->deadline.ns, (int64_t)t->cpus_milli, (int64_t)t->memory_bytes, t->time_ns,
-		(int64_t)t->energy_mj, (int64_t)t->retry.limit, (int64_t)on, t->retry.backoff_ns,
-		t->retry.max_backoff_ns, t->retry.jitter, s->lanes[c.lane].id, c.rank, c.due_ns, from_ns,
-		t->body, (int)t->body_bytes);
+		" VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		"ititiiiiiiiiiiiiidiiiib", t->run, t->stage, t->item, t->payload, (int64_t)t->priority,
+		(int64_t)p.priority, (int64_t)(p.held ? BLOCK_HELD : 0), t->age_from.ns, t->deadline.ns,
+		(int64_t)t->cpus_milli, (int64_t)t->memory_bytes, t->time_ns, (int64_t)t->energy_mj,
+		(int64_t)t->retry.limit, (int64_t)on, t->retry.backoff_ns, t->retry.max_backoff_ns,
+		t->retry.jitter, s->lanes[c.lane].id, c.rank, c.due_ns, from_ns, t->body, (int)t->body_bytes);
 	if (r < 0)
 		return r;
 	c.task.id = sqlite3_last_insert_rowid(store_db(s->store));
 	count_move(s, c.lane, -1, TASK_READY);
 	struct lane *l = &s->lanes[c.lane];
-	if (l->known && (l->empty || candidate_before(&c, &l->head)))
+	if (!p.held && l->known && (l->empty || candidate_before(&c, &l->head)))
 		l->known = false;
 	if (t->deadline.ns > 0 && t->deadline.ns < s->due_at_ns)
 		s->due_at_ns = t->deadline.ns;

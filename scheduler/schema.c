@@ -71,5 +71,20 @@ const char *const scheduler_schema[] = {
 	"CREATE INDEX task_condemned ON task(id) WHERE state = 0 AND blocked >= 8;"
 	"CREATE INDEX task_suspected ON task(id) WHERE state = 0 AND suspected > 0;"
 	"CREATE INDEX task_over ON task(id) WHERE state >= 2",
+
+	/* What operators have ordered: orders.c, commands.c. */
+	"CREATE TABLE queue_order("
+	" scope INTEGER NOT NULL, target INTEGER NOT NULL, name TEXT NOT NULL,"
+	" hold INTEGER NOT NULL, priority INTEGER NOT NULL, PRIMARY KEY(scope, target, name)) WITHOUT ROWID;"
+	"CREATE TABLE queue_sweep("
+	" id INTEGER PRIMARY KEY, cancels INTEGER NOT NULL, scope INTEGER NOT NULL, name TEXT NOT NULL,"
+	" next INTEGER NOT NULL, last INTEGER NOT NULL, why TEXT NOT NULL);"
+	"CREATE TABLE lane_new("
+	" id INTEGER PRIMARY KEY, payload TEXT NOT NULL, workflow TEXT NOT NULL,"
+	" exempt INTEGER NOT NULL DEFAULT 0, UNIQUE(payload, workflow, exempt));"
+	"INSERT INTO lane_new(id, payload, workflow) SELECT id, payload, workflow FROM lane;"
+	"DROP TABLE lane; ALTER TABLE lane_new RENAME TO lane;"
+	"ALTER TABLE task ADD COLUMN declared INTEGER NOT NULL DEFAULT 0;" /* the priority it was put with */
+	"UPDATE task SET declared = priority",
 };
 const size_t scheduler_schema_steps = ARRAY_LEN(scheduler_schema);

@@ -89,6 +89,8 @@ static int load_workflows(struct perigeed *d)
 		}
 		if (r == 0)
 			r = subscribe(d, w);
+		if (r == 0) /* so that it can be held before it ever ran */
+			r = scheduler_know(d->scheduler, workflow_payload(w), workflow_name(w));
 		complaints_print(&c, stderr);
 		complaints_finish(&c);
 		/* The others go on without it. */

@@ -112,6 +112,8 @@ struct task_runner {
 	/* The task is committed as running. 0: scheduler_finish will be called once for it, in a later
 	 * callback. Negative: it could not be started, which counts as CLASS_MACHINE. */
 	int (*start)(void *user, const struct task *task);
+	/* Ends a running task early; scheduler_finish follows as ever. May be NULL: it runs to its end. */
+	int (*stop)(void *user, int64_t task);
 	void *user;
 };
 
@@ -174,6 +176,55 @@ WARN_UNUSED int scheduler_room(const struct scheduler *s, const char *payload, c
 WARN_UNUSED int scheduler_put(struct scheduler *s, const struct task_spec *spec, int64_t *ret_task);
 /* The body of a task: its length, of which at most cap bytes are copied. ERR_UNKNOWN. */
 WARN_UNUSED int scheduler_body(struct scheduler *s, int64_t task, void *ret_body, size_t cap);
+
+/* ---- commands ----
+ * All of one turn, durable with it, and surviving a restart. They return the number of tasks concerned, or
+ * ERR_UNKNOWN (the queue knows nothing such), ERR_STATE (over already, not held, …) or ERR_LIMIT (too many
+ * stand), with the reason in words. */
+
+/* In the database: the numbers never change; from narrow to wide. */
+enum queue_scope {
+	QUEUE_TASK = 0,
+	QUEUE_RUN = 1,
+	QUEUE_WORKFLOW = 2,
+	QUEUE_PAYLOAD = 3,
+	QUEUE_ALL = 4,
+	QUEUE_SCOPE_MAX
+};
+
+struct queue_target {
+	enum queue_scope scope;
+	int64_t id;       /* QUEUE_TASK, QUEUE_RUN */
+	const char *name; /* QUEUE_WORKFLOW, QUEUE_PAYLOAD; borrowed during the call */
+};
+
+/* There is such a workflow: so that it can be held before it ever ran. */
+WARN_UNUSED int scheduler_know(struct scheduler *s, const char *payload, const char *workflow);
+
+/* Nothing of it starts from now on, also not what is put later; what runs goes on. Deadlines pass as ever.
+ * Holding and releasing are orders that stand. The narrowest about a task counts, and a wider one that is
+ * given later replaces those within it: `hold all`, then `release` of one payload, lets this payload alone go
+ * on. */
+WARN_UNUSED int scheduler_hold(
+	struct scheduler *s, const struct queue_target *t, char *ret_reason, size_t cap);
+WARN_UNUSED int scheduler_release(
+	struct scheduler *s, const struct queue_target *t, char *ret_reason, size_t cap);
+/* What waits ends as TASK_CANCELLED, told to the owner by the next dispatches, a slice in each; what runs is
+ * stopped after the commit, and ends so however it ends. What is put later is not concerned: that is the
+ * owner's business. */
+WARN_UNUSED int scheduler_cancel(
+	struct scheduler *s, const struct queue_target *t, const char *why, char *ret_reason, size_t cap);
+/* 0..255, or QUEUE_PRIORITY_DECLARED: as it was put. Stands for what is put later, too. */
+#define QUEUE_PRIORITY_DECLARED (-1)
+WARN_UNUSED int scheduler_reprioritise(
+	struct scheduler *s, const struct queue_target *t, int priority, char *ret_reason, size_t cap);
+/* The run puts no more tasks: orders about it are forgotten. */
+WARN_UNUSED int scheduler_run_over(struct scheduler *s, int64_t run);
+/* Nothing at all starts while there is a reason; NULL: go on. Not kept over a restart. */
+void scheduler_pause(struct scheduler *s, const char *why);
+
+/* ---- the loop ---- */
+
 /* Before the end of each turn. Cheap when nothing changed. */
 WARN_UNUSED int scheduler_dispatch(struct scheduler *s);
 /* ERR_STATE when the task is not running. */

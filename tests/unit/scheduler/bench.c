@@ -10,7 +10,8 @@ char db_path[96];
 struct task started[HEARD_MAX];
 struct heard_end ended[HEARD_MAX];
 struct heard_again again[HEARD_MAX];
-size_t n_started, n_ended, n_again;
+int64_t stopped[HEARD_MAX];
+size_t n_started, n_ended, n_again, n_stopped;
 int start_result;
 uint64_t commits_at_start;
 
@@ -22,6 +23,14 @@ static int on_start(void *user, const struct task *t)
 	assert_true(n_started < HEARD_MAX);
 	started[n_started++] = *t;
 	return start_result;
+}
+
+static int on_stop(void *user, int64_t task)
+{
+	assert_false(store_changing(store));
+	assert_true(n_stopped < HEARD_MAX);
+	stopped[n_stopped++] = task;
+	return 0;
 }
 
 static void on_started(void *user, const struct task *t, struct utc_time now)
@@ -51,7 +60,7 @@ void open_all(void)
 	assert_int_equal(store_open(db_path, &store, why, sizeof(why)), 0);
 	assert_int_equal(scheduler_create(store, &budget, &sched), 0);
 	scheduler_seed(sched, 1);
-	scheduler_plug(sched, &(struct task_runner){.start = on_start},
+	scheduler_plug(sched, &(struct task_runner){.start = on_start, .stop = on_stop},
 		&(struct task_owner){.on_started = on_started, .on_again = on_again, .on_ended = on_ended});
 	assert_int_equal(store_turn_end(store), 0);
 }
@@ -160,7 +169,7 @@ int setup(void **state)
 		return -1;
 	snprintf(db_path, sizeof(db_path), "%s/db", dir);
 	budget = (struct scheduler_budget){.cpus_milli = 2000, .memory_bytes = 1000, .tasks = 2};
-	n_started = n_ended = n_again = 0;
+	n_started = n_ended = n_again = n_stopped = 0;
 	start_result = 0;
 	boot_id_set_fake("first");
 	clock_set_fake((struct mono_time){0}, (struct utc_time){1000 * NS_PER_S});

@@ -13,6 +13,8 @@
 #include <cmocka.h>
 
 #include "core/boot.h"
+#include <errno.h>
+
 #include "core/file.h"
 #include "scheduler.h"
 
@@ -38,7 +40,8 @@ struct heard_again {
 extern struct task started[HEARD_MAX];
 extern struct heard_end ended[HEARD_MAX];
 extern struct heard_again again[HEARD_MAX];
-extern size_t n_started, n_ended, n_again;
+extern int64_t stopped[HEARD_MAX];
+extern size_t n_started, n_ended, n_again, n_stopped;
 extern int start_result; /* of the runner's start */
 extern uint64_t commits_at_start;
 
