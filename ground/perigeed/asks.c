@@ -15,6 +15,9 @@ static const struct {
 	ask_fn fn;
 } asks[] = {
 	{"status", ask_status},
+	{"hold", ask_hold},
+	{"release", ask_release},
+	{"priority", ask_priority},
 };
 
 struct pending {
