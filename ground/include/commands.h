@@ -14,6 +14,7 @@
 struct lint_kind {
 	const char *key;  /* "workflow" */
 	const char *what; /* "workflow file" */
+	/* NULL: workflow and mission files, which lint knows itself. */
 	int (*check)(const char *path, struct complaints *c);
 };
 
@@ -29,8 +30,5 @@ int command_runs(int argc, char **argv);
 int command_show(int argc, char **argv);
 int command_logs(int argc, char **argv);
 int command_keys(int argc, char **argv);
-
-int check_workflow(const char *path, struct complaints *c);
-int check_mission(const char *path, struct complaints *c);
 
 #endif
