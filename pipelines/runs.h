@@ -234,6 +234,8 @@ WARN_UNUSED int foreach_again(struct pipelines *p, const struct task *t, const c
 WARN_UNUSED int foreach_stop(struct run_now *run, size_t stage, enum stage_state then, const char *why);
 /* Goes on with what was left for later: elements in slices, joins that could not be made. */
 WARN_UNUSED int foreach_more(struct pipelines *p);
+/* The run's parameters, if the foreach is being worked off; borrowed. NULL: not. */
+const cJSON *foreach_params(struct pipelines *p, int64_t run, const char *stage);
 /* When that is due; .ns 0: never. */
 struct mono_time foreach_again_at(const struct pipelines *p);
 void foreach_abandon(struct pipelines *p);
