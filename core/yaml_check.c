@@ -203,18 +203,27 @@ bool y_int(struct complaints *c, const struct ynode *n, int64_t min, int64_t max
 	return expected(c, n, what);
 }
 
+bool y_is_number(const struct ynode *n, double *ret)
+{
+	if (n->kind != YNODE_SCALAR || !n->plain || !is_decimal(n->text, true))
+		return false;
+	double v = strtod(n->text, NULL);
+	if (!isfinite(v))
+		return false;
+	*ret = v;
+	return true;
+}
+
 bool y_number(struct complaints *c, const struct ynode *n, double min, double max, double *ret)
 {
 	char what[96];
 
 	if (!n)
 		return false;
-	if (n->kind == YNODE_SCALAR && n->plain && is_decimal(n->text, true)) {
-		double v = strtod(n->text, NULL);
-		if (isfinite(v) && v >= min && v <= max) {
-			*ret = v;
-			return true;
-		}
+	double v;
+	if (y_is_number(n, &v) && v >= min && v <= max) {
+		*ret = v;
+		return true;
 	}
 	snprintf(what, sizeof(what), "a number from %g to %g", min, max);
 	return expected(c, n, what);

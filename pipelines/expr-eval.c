@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "expr-node.h"
+#include "members.h"
 
 struct value {
 	enum { V_ERROR, V_NUMBER, V_TEXT, V_BOOL, V_NULL } type;
@@ -13,8 +14,7 @@ struct value {
 
 struct evaluation {
 	const struct expr *e;
-	expr_value_fn value;
-	void *user;
+	const struct expr_scope *scope;
 	char *reason;
 	char seen[EXPR_REASON_BYTES - 64]; /* room for the words around it; what the references were */
 };
@@ -57,30 +57,29 @@ static void note(struct evaluation *ev, const struct node *n, const struct value
 					  : "false");
 }
 
+/* The JSON that a reference starts from, before its members. */
+static const cJSON *start_of(const struct evaluation *ev, const struct node *n)
+{
+	switch (n->op) {
+	case OP_REF:
+		return ev->scope->value(ev->scope->user, n->stage, n->output);
+	case OP_PARAM:
+		return cJSON_GetObjectItemCaseSensitive(ev->scope->params, n->members);
+	default:
+		return ev->scope->item;
+	}
+}
+
 static struct value read_reference(struct evaluation *ev, const struct node *n)
 {
-	const cJSON *j = ev->value(ev->user, n->stage, n->output);
-	const char *m = n->members;
+	const cJSON *j = start_of(ev, n);
+	size_t upto;
 
 	if (!j)
 		return mistake(ev, "%s has no value", n->text);
-	while (*m) {
-		size_t len = 1 + strcspn(m + 1, ".[");
-		const cJSON *inner = NULL;
-
-		if (*m == '[') {
-			inner = cJSON_IsArray(j) ? cJSON_GetArrayItem(j, atoi(m + 1)) : NULL;
-		} else {
-			char member[128];
-			snprintf(member, sizeof(member), "%.*s", (int)(len - 1), m + 1);
-			inner = cJSON_IsObject(j) ? cJSON_GetObjectItemCaseSensitive(j, member) : NULL;
-		}
-		if (!inner)
-			return mistake(
-				ev, "%.*s: there is no such member", (int)(m + len - n->text), n->text);
-		j = inner;
-		m += len;
-	}
+	if (n->op != OP_PARAM && !(j = members_walk(j, n->members, &upto)))
+		return mistake(ev, "%.*s: there is no such member",
+			(int)((size_t)(n->members - n->text) + upto), n->text);
 	struct value v = {.type = V_ERROR};
 	if (cJSON_IsNumber(j))
 		v = number(j->valuedouble);
@@ -171,7 +170,12 @@ static struct value evaluate(struct evaluation *ev, short at)
 	case OP_BOOL:
 		return truth(n->number);
 	case OP_REF:
+	case OP_PARAM:
+	case OP_ITEM:
 		return read_reference(ev, n);
+	case OP_INDEX:
+		note(ev, n, &(struct value){.type = V_NUMBER, .number = (double)ev->scope->index});
+		return number((double)ev->scope->index);
 	case OP_AND:
 	case OP_OR:
 	case OP_NOT:
@@ -190,9 +194,9 @@ static struct value evaluate(struct evaluation *ev, short at)
 	return n->op <= OP_GE ? evaluate_compare(ev, n->op, a, b) : evaluate_arithmetic(ev, n->op, a, b);
 }
 
-int expr_truth(const struct expr *e, expr_value_fn value, void *user, char ret_reason[EXPR_REASON_BYTES])
+int expr_truth(const struct expr *e, const struct expr_scope *scope, char ret_reason[EXPR_REASON_BYTES])
 {
-	struct evaluation ev = {.e = e, .value = value, .user = user, .reason = ret_reason};
+	struct evaluation ev = {.e = e, .scope = scope, .reason = ret_reason};
 
 	ret_reason[0] = '\0';
 	struct value v = evaluate(&ev, e->root);

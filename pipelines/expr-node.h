@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Between the two halves of expr.h: what parsing makes and evaluating reads. */
+/* Between the parts of expr.h: what parsing makes, and checking and evaluating read. */
 #ifndef PIPELINES_EXPR_NODE_H
 #define PIPELINES_EXPR_NODE_H
 
@@ -23,15 +23,20 @@ enum op {
 	OP_NUMBER,
 	OP_TEXT,
 	OP_BOOL,
-	OP_REF,
+	OP_REF,   /* STAGE.OUTPUT */
+	OP_PARAM, /* params.NAME */
+	OP_ITEM,
+	OP_INDEX,
 };
 
 struct node {
 	enum op op;
-	short a, b; /* operands, -1 none */
+	enum expr_type type; /* OP_PARAM */
+	short a, b;          /* operands, -1 none */
+	unsigned short at;   /* where in the text it is written: of an operator, the operator */
 	double number;
-	const char *text;    /* OP_TEXT, and OP_REF's whole spelling: in expr.words */
-	const char *members; /* OP_REF: what follows STAGE.OUTPUT, "" or ".x[0].y" */
+	const char *text;    /* OP_TEXT, and a reference's whole spelling: in expr.words */
+	const char *members; /* what follows STAGE.OUTPUT or item, "" or ".x[0].y"; OP_PARAM: its name */
 	size_t stage, output;
 };
 
@@ -41,5 +46,9 @@ struct expr {
 	size_t words_len;
 	struct node nodes[]; /* n */
 };
+
+/* expr-check.c: the types that are known fit, and the whole is true or false. ERR_FORMAT with the reason and
+ * where. */
+WARN_UNUSED int expr_check(const struct expr *e, char ret_reason[EXPR_REASON_BYTES], size_t *ret_offset);
 
 #endif

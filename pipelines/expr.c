@@ -17,8 +17,7 @@ struct parser {
 	size_t token_len;
 	enum { T_END, T_NUMBER, T_TEXT, T_WORD, T_OP, T_BAD } kind;
 	int depth;
-	expr_resolve_fn resolve;
-	void *user;
+	const struct expr_names *names;
 	char *reason; /* EXPR_REASON_BYTES, "" while all is well */
 	size_t offset;
 };
@@ -131,37 +130,83 @@ static const char *keep_word(struct parser *p, const char *text, size_t len)
 	return kept;
 }
 
+static short add_reference(struct parser *p, struct node n)
+{
+	next(p);
+	return add(p, n);
+}
+
+/* item, item.member[0], index */
+static short parse_item(struct parser *p, size_t first_len)
+{
+	struct node n = {.op = first_len == 4 ? OP_ITEM : OP_INDEX, .a = -1, .b = -1};
+
+	if (!p->names->item)
+		return fail(p, p->token, "%.*s is an element's: the stage has no foreach", (int)first_len,
+			p->token);
+	if (n.op == OP_INDEX && p->token_len > first_len)
+		return fail(p, p->token, "index is a number, it has no members");
+	n.at = (unsigned short)(p->token - p->text);
+	n.text = keep_word(p, p->token, p->token_len);
+	n.members = n.text + first_len;
+	return add_reference(p, n);
+}
+
+static short parse_param(struct parser *p)
+{
+	struct node n = {.op = OP_PARAM, .a = -1, .b = -1};
+	const char *name = p->token + strlen("params.");
+	size_t len = p->token_len - strlen("params.");
+	char why[EXPR_REASON_BYTES] = "there are no parameters here";
+
+	if (memchr(name, '.', len) || memchr(name, '[', len))
+		return fail(p, p->token, "expected params.NAME, found \"%.*s\"", (int)p->token_len, p->token);
+	n.at = (unsigned short)(p->token - p->text);
+	n.text = keep_word(p, p->token, p->token_len);
+	n.members = keep_word(p, name, len);
+	if (!p->names->param || p->names->param(p->names->user, n.members, &n.type, why) < 0)
+		return fail(p, p->token, "%s", why);
+	return add_reference(p, n);
+}
+
 static short parse_reference(struct parser *p)
 {
 	struct node n = {.op = OP_REF, .a = -1, .b = -1};
 	char stage[64], output[64];
 	const char *word = p->token;
-	const char *dot = memchr(word, '.', p->token_len);
+	size_t first = 0;
 
-	if (!dot)
+	while (first < p->token_len && word[first] != '.' && word[first] != '[')
+		first++;
+	if ((first == 4 && !memcmp(word, "item", 4)) || (first == 5 && !memcmp(word, "index", 5)))
+		return parse_item(p, first);
+	if (first == p->token_len || word[first] != '.')
 		return fail(p, word, "expected STAGE.OUTPUT.member, found \"%.*s\"", (int)p->token_len, word);
+	if (first == 6 && !memcmp(word, "params", 6))
+		return parse_param(p);
+	const char *dot = word + first;
 	size_t out_len = 0;
 	size_t left = p->token_len - (size_t)(dot + 1 - word);
 	while (out_len < left && dot[1 + out_len] != '.' && dot[1 + out_len] != '[')
 		out_len++;
-	if ((size_t)(dot - word) >= sizeof(stage) || out_len >= sizeof(output))
+	if (first >= sizeof(stage) || out_len >= sizeof(output))
 		return fail(p, word, "expected names of at most 63 bytes");
-	snprintf(stage, sizeof(stage), "%.*s", (int)(dot - word), word);
+	snprintf(stage, sizeof(stage), "%.*s", (int)first, word);
 	snprintf(output, sizeof(output), "%.*s", (int)out_len, dot + 1);
 	char why[EXPR_REASON_BYTES] = "";
-	if (p->resolve(p->user, stage, output, &n.stage, &n.output, why) < 0)
+	if (p->names->output(p->names->user, stage, output, &n.stage, &n.output, why) < 0)
 		return fail(p, word, "%s", why);
+	n.at = (unsigned short)(word - p->text);
 	n.text = keep_word(p, word, p->token_len);
-	n.members = n.text + (dot - word) + 1 + out_len;
-	next(p);
-	return add(p, n);
+	n.members = n.text + first + 1 + out_len;
+	return add_reference(p, n);
 }
 
 static short parse_or(struct parser *p);
 
 static short parse_primary(struct parser *p)
 {
-	struct node n = {.a = -1, .b = -1};
+	struct node n = {.a = -1, .b = -1, .at = (unsigned short)(p->token - p->text)};
 
 	if (p->kind == T_NUMBER) {
 		n.op = OP_NUMBER;
@@ -196,10 +241,11 @@ static short parse_unary(struct parser *p)
 		return parse_primary(p);
 	if (++p->depth > DEPTH_MAX)
 		return fail(p, p->token, "nested deeper than %d", DEPTH_MAX);
+	unsigned short at = (unsigned short)(p->token - p->text);
 	next(p);
 	short a = parse_unary(p);
 	p->depth--;
-	return a < 0 ? a : add(p, (struct node){.op = OP_NEG, .a = a, .b = -1});
+	return a < 0 ? a : add(p, (struct node){.op = OP_NEG, .a = a, .b = -1, .at = at});
 }
 
 /* Binary operators by binding strength, weakest first. */
@@ -224,10 +270,12 @@ static short parse_level(struct parser *p, size_t level)
 	if (level == LEVEL_COMPARE && (is(p, "not") || is(p, "!"))) {
 		if (++p->depth > DEPTH_MAX)
 			return fail(p, p->token, "nested deeper than %d", DEPTH_MAX);
+		unsigned short at = (unsigned short)(p->token - p->text);
 		next(p);
 		short denied = parse_level(p, LEVEL_COMPARE);
 		p->depth--;
-		return denied < 0 ? denied : add(p, (struct node){.op = OP_NOT, .a = denied, .b = -1});
+		return denied < 0 ? denied
+				  : add(p, (struct node){.op = OP_NOT, .a = denied, .b = -1, .at = at});
 	}
 	if (level == ARRAY_LEN(levels))
 		return parse_unary(p);
@@ -239,11 +287,12 @@ static short parse_level(struct parser *p, size_t level)
 			i++;
 		if (i == ARRAY_LEN(levels[level].ops) || !levels[level].ops[i].spelling)
 			break;
+		unsigned short at = (unsigned short)(p->token - p->text);
 		next(p);
 		short b = parse_level(p, level + 1);
 		if (b < 0)
 			return b;
-		a = add(p, (struct node){.op = levels[level].ops[i].op, .a = a, .b = b});
+		a = add(p, (struct node){.op = levels[level].ops[i].op, .a = a, .b = b, .at = at});
 	}
 	return a;
 }
@@ -257,10 +306,10 @@ static short parse_or(struct parser *p)
 	return n;
 }
 
-int expr_parse(const char *text, expr_resolve_fn resolve, void *user, struct expr **ret_expr,
+int expr_parse(const char *text, const struct expr_names *names, struct expr **ret_expr,
 	char ret_reason[EXPR_REASON_BYTES], size_t *ret_offset)
 {
-	struct parser p = {.text = text, .at = text, .resolve = resolve, .user = user, .reason = ret_reason};
+	struct parser p = {.text = text, .at = text, .names = names, .reason = ret_reason};
 
 	ret_reason[0] = '\0';
 	*ret_offset = 0;
@@ -271,7 +320,8 @@ int expr_parse(const char *text, expr_resolve_fn resolve, void *user, struct exp
 	/* Each term is at least one character: a short text needs no room for all that there may be. */
 	size_t terms = strlen(text) < EXPR_NODES_MAX ? strlen(text) : EXPR_NODES_MAX;
 	p.e = calloc(1, sizeof(*p.e) + terms * sizeof(struct node));
-	/* Each token is kept once at most, with a zero: twice the length is enough. */
+	/* Each token is kept once, with a zero, a parameter's also without "params.": twice the length is
+	 * enough. */
 	char *words = malloc(2 * strlen(text) + 2);
 	if (!p.e || !words) {
 		free(p.e);
@@ -285,7 +335,7 @@ int expr_parse(const char *text, expr_resolve_fn resolve, void *user, struct exp
 	if (p.e->root >= 0 && p.kind != T_END)
 		fail(&p, p.token, "expected an operator or the end, found \"%.*s\"", (int)p.token_len,
 			p.token);
-	if (ret_reason[0]) {
+	if (ret_reason[0] || expr_check(p.e, ret_reason, &p.offset) < 0) {
 		*ret_offset = p.offset;
 		expr_destroy(p.e);
 		return ERR_FORMAT;
@@ -308,4 +358,12 @@ void expr_each_stage(const struct expr *e, void (*fn)(void *user, size_t stage, 
 	for (short i = 0; i < e->n; i++)
 		if (e->nodes[i].op == OP_REF)
 			fn(user, e->nodes[i].stage, e->nodes[i].output);
+}
+
+bool expr_reads_item(const struct expr *e)
+{
+	for (short i = 0; i < e->n; i++)
+		if (e->nodes[i].op == OP_ITEM || e->nodes[i].op == OP_INDEX)
+			return true;
+	return false;
 }

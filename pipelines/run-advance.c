@@ -77,8 +77,8 @@ static int queue_stage(struct advance *a, size_t stage)
 		.deadline.ns = a->w->deadline_ns ? a->age_from.ns + a->w->deadline_ns : 0,
 		.cpus_milli = s->cpus_milli,
 		.memory_bytes = s->memory_bytes,
-		.retry_limit = s->retry_limit,
-		.backoff_ns = s->backoff_ns,
+		.retry_limit = s->retry.limit,
+		.backoff_ns = s->retry.backoff_ns,
 	};
 	int64_t task;
 	int r = scheduler_put(a->p->o.scheduler, &spec, &task);
@@ -104,7 +104,8 @@ static int consider(struct advance *a, size_t stage)
 		r = set_stage(a, stage, STAGE_SKIPPED, reason);
 		return r < 0 ? r : 1;
 	}
-	int go = s->when ? expr_truth(s->when, value_of_output, a, seen) : 1;
+	const struct expr_scope scope = {.value = value_of_output, .user = a};
+	int go = s->when ? expr_truth(s->when, &scope, seen) : 1;
 	if (go > 0) {
 		r = queue_stage(a, stage);
 	} else if (go == 0) {

@@ -36,7 +36,7 @@ static int make_run(struct pipelines *p, const struct workflow *w, struct utc_ti
 	}
 	for (size_t i = 0; r == 0 && i < w->n_stages; i++)
 		r = store_exec(s, "INSERT INTO run_stage(run, stage, position, image) VALUES(?, ?, ?, ?)",
-			"itit", run, w->stages[i].name, (int64_t)i, w->stages[i].image);
+			"itit", run, w->stages[i].name, (int64_t)i, w->stages[i].image ? w->stages[i].image : "");
 	if (r == 0)
 		r = run_advance(p, run);
 	if (r == 0)
@@ -72,7 +72,7 @@ static bool waits_for(const struct workflow *w, const struct frame_event *e)
 	while (*granted && strcmp(*granted, w->payload))
 		granted++;
 	for (size_t i = 0; *granted && i < w->n_triggers; i++)
-		if (!strcmp(w->triggers[i].device, e->device))
+		if (w->triggers[i].kind == WF_TRIGGER_FRAME && !strcmp(w->triggers[i].device, e->device))
 			return true;
 	return false;
 }

@@ -122,8 +122,8 @@ int pipelines_add(struct pipelines *p, struct workflow *w, struct complaints *c)
 			return ERR_CHECKED;
 		}
 	for (size_t i = 0; i < w->n_stages; i++)
-		if (p->o.launcher.resolve(p->o.launcher.user, w->stages[i].image, &image, why, sizeof(why)) <
-			0)
+		if (w->stages[i].image && p->o.launcher.resolve(p->o.launcher.user, w->stages[i].image,
+						  &image, why, sizeof(why)) < 0)
 			y_complain(c, y_get(w->stages[i].node, "image"), "%s", why);
 	if (c->total)
 		return ERR_CHECKED;

@@ -85,8 +85,11 @@ static int write_params(struct active *a)
 
 	if (r < 0)
 		return r;
+	CLEAN_FREE char *text = cJSON_PrintUnformatted(a->stage->params);
+	if (!text)
+		return -ENOMEM;
 	CLEAN_FD int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
-	return fd < 0 ? -errno : write_all(fd, a->stage->params_json, strlen(a->stage->params_json));
+	return fd < 0 ? -errno : write_all(fd, text, strlen(text));
 }
 
 static int make_output(struct active *a, size_t i)

@@ -26,7 +26,13 @@
 enum cell_word {
 	CELL_READY = 'R',  /* prepared, nothing follows */
 	CELL_FAILED = 'F', /* the text of what went wrong follows; the cell ends */
-	CELL_ENDED = 'E',  /* int, the wait status of the stage: all its processes are dead */
+	CELL_ENDED = 'E',  /* struct cell_end follows: all its processes are dead */
+};
+
+/* Between two parts of the same executable, on one machine: as it is in memory. */
+struct cell_end {
+	int status;                         /* of the stage, as wait gives it */
+	uint64_t read_bytes, written_bytes; /* from and to block devices, by all its processes */
 };
 
 #define CELL_WORD_BYTES 256

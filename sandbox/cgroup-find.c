@@ -93,12 +93,24 @@ static bool read_mount_line(char *line, struct mount_line *ret)
 	return ret->options != NULL;
 }
 
+/* Notes where groups can be frozen: in version 2 wherever it is mounted, which costs a cell the least. */
+static void find_freezer(const struct mount_line *m, bool v2, char (*ret_mount)[256], bool *ret_v2)
+{
+	if (*ret_v2 || strlen(m->mount) >= sizeof(*ret_mount))
+		return;
+	if (!v2 && ((*ret_mount)[0] || !has_word(m->options, "freezer", ',')))
+		return;
+	snprintf(*ret_mount, sizeof(*ret_mount), "%s", m->mount);
+	*ret_v2 = v2;
+}
+
 int cgroup_find_in(char *mountinfo, void (*unified)(const char *mount, char *ret_text, size_t cap),
 	struct cgroups *ret_groups, char *ret_reason, size_t cap)
 {
 	struct cgroups g = {0};
 	int at[CGROUP_CONTROLLER_MAX] = {-1, -1, -1, -1};
-	char *save = NULL;
+	char freezer[256] = "", *save = NULL;
+	bool freezer_v2 = false;
 
 	for (char *line = strtok_r(mountinfo, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
 		char controllers[512] = "";
@@ -108,6 +120,7 @@ int cgroup_find_in(char *mountinfo, void (*unified)(const char *mount, char *ret
 		if (!read_mount_line(line, &m) || strncmp(m.type, "cgroup", 6) != 0)
 			continue;
 		v2 = strcmp(m.type, "cgroup2") == 0;
+		find_freezer(&m, v2, &freezer, &freezer_v2);
 		if (v2)
 			unified(m.mount, controllers, sizeof(controllers));
 		for (int c = 0; c < CGROUP_CONTROLLER_MAX; c++) {
@@ -127,7 +140,11 @@ int cgroup_find_in(char *mountinfo, void (*unified)(const char *mount, char *ret
 			return ERR_SANDBOX;
 		}
 		g.tree_of[c] = (size_t)at[c];
+		g.tree[at[c]].controllers |= 1u << c;
 	}
+	/* Last, so that it can be done without. */
+	at[0] = freezer[0] ? add_tree(&g, freezer, freezer_v2) : -1;
+	g.freezer = at[0] < 0 ? CGROUP_NO_TREE : (size_t)at[0];
 	*ret_groups = g;
 	return 0;
 }
@@ -201,8 +218,8 @@ int cgroup_rmdir(int parent, const char *name)
 	}
 }
 
-/* Kills what is in a group and waits, bounded, until it is gone. */
-static void kill_all(int dir)
+/* Kills what is in a group, one process after the other; waits, bounded, for each to be gone if it is to. */
+static void kill_each(int dir, bool wait)
 {
 	CLEAN_FD int fd = openat(dir, "cgroup.procs", O_RDONLY | O_CLOEXEC);
 	CLEAN_FILE FILE *f = fd < 0 ? NULL : fdopen(dup(fd), "r");
@@ -214,9 +231,23 @@ static void kill_all(int dir)
 		if (p.fd < 0)
 			continue;
 		(void)syscall(SYS_pidfd_send_signal, p.fd, SIGKILL, NULL, 0);
-		(void)poll(&p, 1, KILL_WAIT_MS);
+		if (wait)
+			(void)poll(&p, 1, KILL_WAIT_MS);
 		close(p.fd);
 	}
+}
+
+static void kill_all(int dir)
+{
+	CLEAN_FD int state = openat(dir, "freezer.state", O_WRONLY | O_CLOEXEC);
+
+	/* In the version 1 freezer what is frozen dies only when it is thawed. */
+	if (state >= 0) {
+		kill_each(dir, false);
+		if (write(state, "THAWED", 6) < 0)
+			log_debug("thawing a group: %s", err_text(-errno));
+	}
+	kill_each(dir, true);
 }
 
 static void collect_owner(int parent, const char *name, const char *where)
@@ -264,14 +295,23 @@ static void collect(int parent, const char *where)
 	closedir(dir);
 }
 
-static int hand_down(int dir)
+static int hand_down(int dir, unsigned controllers)
 {
-	static const char text[] = "+memory +pids +cpu";
-	CLEAN_FD int fd = openat(dir, "cgroup.subtree_control", O_WRONLY | O_CLOEXEC);
+	CLEAN_FD int fd = -1;
+	char text[64] = "";
+	size_t len = 0;
 
+	/* Version 2 has no cpuacct. */
+	for (int c = 0; c < CGROUP_CPUACCT; c++) {
+		if (controllers & 1u << c)
+			len += (size_t)snprintf(text + len, sizeof(text) - len, "+%s ", controller_name[c]);
+	}
+	if (len == 0)
+		return 0;
+	fd = openat(dir, "cgroup.subtree_control", O_WRONLY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	return write(fd, text, sizeof(text) - 1) < 0 ? -errno : 0;
+	return write(fd, text, len) < 0 ? -errno : 0;
 }
 
 static int make_dir(int at, const char *name, int *ret_fd)
@@ -326,11 +366,11 @@ int cgroup_tree_own(struct cgroup_tree *tree, const char *own, char *ret_reason,
 	}
 	/* A controller works in a group only when every group above it hands it down. */
 	if (err == 0 && tree->v2) {
-		err = hand_down(root);
+		err = hand_down(root, tree->controllers);
 		if (err == 0)
-			err = hand_down(parent);
+			err = hand_down(parent, tree->controllers);
 		if (err == 0)
-			err = hand_down(own_fd);
+			err = hand_down(own_fd, tree->controllers);
 	}
 	if (err < 0) {
 		snprintf(ret_reason, cap, "%s: cannot make a control group there: %s", tree->path,

@@ -95,16 +95,26 @@ int cgroups_open(struct cgroups *ret_groups, char *ret_reason, size_t cap)
 		snprintf(ret_reason, cap, "/proc/self: %s", err_text(err));
 		return err;
 	}
-	for (size_t i = 0; i < g.n_trees; i++) {
-		err = cgroup_tree_own(&g.tree[i], own, ret_reason, cap);
-		if (err < 0)
-			goto undo;
+	/* The freezer first, for what a dead launcher left frozen there cannot be collected elsewhere. */
+	if (g.freezer != CGROUP_NO_TREE) {
+		err = cgroup_tree_own(&g.tree[g.freezer], own, ret_reason, cap);
+		if (err < 0 && g.freezer == g.n_trees - 1 && !g.tree[g.freezer].controllers) {
+			log_warning("no stage can be frozen here: %s", ret_reason);
+			g.n_trees--;
+			g.freezer = CGROUP_NO_TREE;
+			err = 0;
+		}
+	}
+	for (size_t i = 0; i < g.n_trees && err == 0; i++) {
+		if (g.tree[i].own_fd < 0)
+			err = cgroup_tree_own(&g.tree[i], own, ret_reason, cap);
+	}
+	if (err < 0) {
+		cgroups_close(&g);
+		return err;
 	}
 	*ret_groups = g;
 	return 0;
-undo:
-	cgroups_close(&g);
-	return err;
 }
 
 void cgroups_close(struct cgroups *g)
@@ -219,6 +229,27 @@ int cgroup_limit(const struct cgroups *g, const struct cgroup *group, const stru
 	if (err < 0)
 		return err;
 	return limit_cpu(group->fd[cpu], g->tree[cpu].v2, limits->cpus_milli);
+}
+
+int cgroup_freeze(const struct cgroups *g, const struct cgroup *group, bool frozen)
+{
+	if (g->freezer == CGROUP_NO_TREE)
+		return -EOPNOTSUPP;
+	if (g->tree[g->freezer].v2)
+		return put_number(group->fd[g->freezer], "cgroup.freeze", frozen);
+	return put_text(group->fd[g->freezer], "freezer.state", frozen ? "FROZEN" : "THAWED");
+}
+
+bool cgroup_is_frozen(const struct cgroups *g, const struct cgroup *group)
+{
+	char text[32];
+
+	if (g->freezer == CGROUP_NO_TREE)
+		return false;
+	if (g->tree[g->freezer].v2)
+		return get_keyed(group->fd[g->freezer], "cgroup.events", "frozen") == 1;
+	get_text(group->fd[g->freezer], "freezer.state", text, sizeof(text));
+	return strcmp(text, "FROZEN\n") == 0;
 }
 
 uint64_t cgroup_cpu_ns(const struct cgroups *g, const struct cgroup *group)

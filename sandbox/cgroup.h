@@ -13,21 +13,26 @@
 
 #include "sandbox.h"
 
-#define CGROUP_TREES_MAX 4
-
 enum cgroup_controller { CGROUP_MEMORY, CGROUP_PIDS, CGROUP_CPU, CGROUP_CPUACCT, CGROUP_CONTROLLER_MAX };
+
+#define CGROUP_TREES_MAX (CGROUP_CONTROLLER_MAX + 1) /* and one for freezing */
+#define CGROUP_NO_TREE SIZE_MAX
 
 /* A hierarchy in which we have groups. */
 struct cgroup_tree {
 	bool v2;
-	int own_fd;     /* .../perigee-launcher/PID-STARTTIME-NAMESPACE */
-	char path[256]; /* of that folder */
+	unsigned controllers; /* version 2: bits of those that we use in it, handed down to our groups */
+	int own_fd;           /* .../perigee-launcher/PID-STARTTIME-NAMESPACE */
+	char path[256];       /* of that folder */
 };
 
 struct cgroups {
 	struct cgroup_tree tree[CGROUP_TREES_MAX];
 	size_t n_trees;
 	size_t tree_of[CGROUP_CONTROLLER_MAX]; /* index into tree */
+	/* Where groups are frozen: any hierarchy of version 2 (every group of it can be), else the version 1
+	 * freezer, which comes last in `tree`. CGROUP_NO_TREE: this machine cannot. */
+	size_t freezer;
 };
 
 /* A cell's group: one folder in each tree. */
@@ -60,6 +65,12 @@ WARN_UNUSED int cgroup_enter(const struct cgroups *g, const struct cgroup *group
 /* `pids_extra`: processes of ours in the group, which do not count. */
 WARN_UNUSED int cgroup_limit(const struct cgroups *g, const struct cgroup *group,
 	const struct launch_limits *limits, unsigned pids_extra);
+/* Stops every process of a group where it is, or lets them go on. It takes effect a moment after; what is
+ * killed dies frozen (version 2) or when it is thawed (version 1). -EOPNOTSUPP where the machine cannot,
+ * -errno. */
+WARN_UNUSED int cgroup_freeze(const struct cgroups *g, const struct cgroup *group, bool frozen);
+/* Whether all of it stands still by now. */
+bool cgroup_is_frozen(const struct cgroups *g, const struct cgroup *group);
 /* CPU time used so far by all that was ever in the group; 0 when it cannot be read. */
 uint64_t cgroup_cpu_ns(const struct cgroups *g, const struct cgroup *group);
 /* What cannot be read stays 0. */

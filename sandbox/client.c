@@ -21,7 +21,7 @@ struct launcher {
 	uv_process_t process;
 	uv_poll_t poll;
 	int sock;
-	bool gone, destroyed;
+	bool gone, destroyed, can_freeze;
 	unsigned open_handles; /* freed at zero, once destroyed */
 	struct stage_logs *logs;
 	struct {
@@ -121,6 +121,9 @@ static int on_ready(void *user, struct msg *m)
 {
 	struct launcher *l = user;
 
+	l->can_freeze = rbuf_u8(&m->body) == 1;
+	if (m->body.err < 0)
+		return m->body.err;
 	if (l->callbacks.on_ready)
 		l->callbacks.on_ready(l, l->user);
 	return 0;
@@ -280,24 +283,39 @@ int launcher_start(struct launcher *l, const struct launch_request *request)
 	return 0;
 }
 
-int launcher_kill(struct launcher *l, uint64_t task)
+static bool runs(const struct launcher *l, uint64_t task)
 {
 	for (size_t i = 0; i < LAUNCH_RUNNING_MAX; i++) {
-		if (!l->running[i].used || l->running[i].task != task)
-			continue;
-		msg_begin(&l->out, LAUNCH_MSG_KILL);
-		wbuf_u64(&l->out.out, task);
-		return msg_send(l->sock, &l->out);
+		if (l->running[i].used && l->running[i].task == task)
+			return true;
 	}
-	return l->gone ? ERR_PEER : ERR_UNKNOWN;
+	return false;
 }
 
-int launcher_ping(struct launcher *l)
+int launcher_kill(struct launcher *l, uint64_t task)
 {
-	if (l->gone || l->destroyed)
-		return ERR_PEER;
-	msg_begin(&l->out, LAUNCH_MSG_PING);
+	if (!runs(l, task))
+		return l->gone ? ERR_PEER : ERR_UNKNOWN;
+	msg_begin(&l->out, LAUNCH_MSG_KILL);
+	wbuf_u64(&l->out.out, task);
 	return msg_send(l->sock, &l->out);
+}
+
+int launcher_freeze(struct launcher *l, uint64_t task, bool frozen)
+{
+	if (!runs(l, task))
+		return l->gone ? ERR_PEER : ERR_UNKNOWN;
+	if (!l->can_freeze)
+		return -EOPNOTSUPP;
+	msg_begin(&l->out, LAUNCH_MSG_FREEZE);
+	wbuf_u64(&l->out.out, task);
+	wbuf_u8(&l->out.out, frozen);
+	return msg_send(l->sock, &l->out);
+}
+
+bool launcher_can_freeze(const struct launcher *l)
+{
+	return l->can_freeze;
 }
 
 size_t launcher_running(const struct launcher *l)

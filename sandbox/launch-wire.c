@@ -134,23 +134,32 @@ void launch_result_write(struct wbuf *w, const struct launch_result *result)
 	wbuf_u64(w, result->wall_ns);
 	wbuf_u64(w, result->cpu_ns);
 	wbuf_u64(w, result->peak_memory_bytes);
+	wbuf_u64(w, result->frozen_ns);
+	wbuf_u8(w, result->io_known);
+	wbuf_u64(w, result->read_bytes);
+	wbuf_u64(w, result->written_bytes);
 	wbuf_str(w, result->reason);
 }
 
 int launch_result_read(struct rbuf *r, struct launch_result *ret_result)
 {
 	struct launch_result result = {.task = rbuf_u64(r)};
-	unsigned how = rbuf_u8(r);
+	unsigned how = rbuf_u8(r), io_known;
 
 	result.code = (int)rbuf_u32(r);
 	result.wall_ns = rbuf_u64(r);
 	result.cpu_ns = rbuf_u64(r);
 	result.peak_memory_bytes = rbuf_u64(r);
+	result.frozen_ns = rbuf_u64(r);
+	io_known = rbuf_u8(r);
+	result.read_bytes = rbuf_u64(r);
+	result.written_bytes = rbuf_u64(r);
 	(void)rbuf_str(r, result.reason, sizeof(result.reason));
 	if (r->err)
 		return r->err;
-	if (how >= LAUNCH_END_MAX)
+	if (how >= LAUNCH_END_MAX || io_known > 1)
 		return ERR_FORMAT;
+	result.io_known = io_known;
 	result.how = (enum launch_end)how;
 	*ret_result = result;
 	return 0;

@@ -13,11 +13,11 @@
 
 enum launch_msg {
 	/* to the launcher */
-	LAUNCH_MSG_START = 1, /* launch_order, with LAUNCH_ORDER_FDS descriptors */
-	LAUNCH_MSG_KILL = 2,  /* u64 task */
-	LAUNCH_MSG_PING = 3,  /* nothing */
+	LAUNCH_MSG_START = 1,  /* launch_order, with LAUNCH_ORDER_FDS descriptors */
+	LAUNCH_MSG_KILL = 2,   /* u64 task */
+	LAUNCH_MSG_FREEZE = 3, /* u64 task, u8: 1 stand still, 0 go on */
 	/* from it */
-	LAUNCH_MSG_READY = 65,  /* nothing; also the answer to a ping */
+	LAUNCH_MSG_READY = 65,  /* u8: 1 when stages can be frozen here */
 	LAUNCH_MSG_RESULT = 66, /* launch_result up to its reason */
 };
 

@@ -73,9 +73,14 @@ struct launch_result {
 	uint64_t task;
 	enum launch_end how;
 	int code;
-	uint64_t wall_ns; /* from the launcher's start of it to the end of its last process */
+	uint64_t wall_ns; /* from the launcher's start of it to the end of its last process, less frozen_ns */
 	uint64_t cpu_ns;  /* of all its processes */
 	uint64_t peak_memory_bytes;
+	uint64_t frozen_ns; /* for how long it stood still, by launcher_freeze */
+	/* What its processes had read from block devices and written to files that are on one. Not known when
+	 * it was killed, or when the kernel does not count. */
+	bool io_known;
+	uint64_t read_bytes, written_bytes;
 	uint64_t log_bytes;               /* written by the stage, kept or not */
 	bool log_cut;                     /* not all of it was kept */
 	char reason[LAUNCH_REASON_BYTES]; /* for a person: "used more than its 64 MiB of memory", "exited with
@@ -93,7 +98,7 @@ struct launcher_callbacks {
 	 * for the log. From then on launcher_start fails with ERR_PEER; the caller may destroy this one and
 	 * create another. */
 	void (*on_gone)(struct launcher *l, const char *reason, void *user);
-	/* May be NULL: the launcher is ready, or answers a launcher_ping. */
+	/* May be NULL: the launcher is ready. */
 	void (*on_ready)(struct launcher *l, void *user);
 };
 
@@ -115,8 +120,14 @@ WARN_UNUSED int launcher_start(struct launcher *l, const struct launch_request *
  * running. */
 WARN_UNUSED int launcher_kill(struct launcher *l, uint64_t task);
 
-/* on_ready is called when the launcher has answered. */
-WARN_UNUSED int launcher_ping(struct launcher *l);
+/* Makes every process of a stage stand still, and its time limit with them, or lets them go on; it takes
+ * effect a moment after. What is so already stays so. A frozen stage keeps its memory, and can be killed.
+ * ERR_UNKNOWN when it is not running, -EOPNOTSUPP where launcher_can_freeze says no. */
+WARN_UNUSED int launcher_freeze(struct launcher *l, uint64_t task, bool frozen);
+
+/* Whether this machine has control groups that can be frozen (version 2, or the version 1 freezer); false
+ * before on_ready. */
+bool launcher_can_freeze(const struct launcher *l);
 
 /* Stages asked for and not ended. */
 size_t launcher_running(const struct launcher *l);

@@ -222,6 +222,35 @@ static ENDLESS int daemon_and_wait(void)
 		pause();
 }
 
+/* Children without end, each of which leaves a byte in the output and goes. */
+static ENDLESS int fork_and_write(void)
+{
+	int fd = open("/out/result", O_WRONLY | O_APPEND);
+
+	for (;;) {
+		pid_t pid = fork();
+
+		if (pid == 0) {
+			(void)!write(fd, "x", 1);
+			_exit(0);
+		}
+		(void)waitpid(pid, NULL, 0);
+	}
+}
+
+/* Reads nothing, and writes 256 KiB to a file that is on a disk. */
+static int write_much(void)
+{
+	static char block[65536];
+	int fd = open("/out/result", O_WRONLY);
+
+	for (int i = 0; i < 4; i++) {
+		if (write(fd, block, sizeof(block)) != sizeof(block))
+			return 5;
+	}
+	return fsync(fd) == 0 ? 0 : 6;
+}
+
 static int kill_all(void)
 {
 	for (int i = 1; i < NSIG; i++) {
@@ -560,6 +589,8 @@ static const struct {
 	{"spin", spin},
 	{"leave-daemon", leave_daemon},
 	{"daemon-and-wait", daemon_and_wait},
+	{"fork-and-write", fork_and_write},
+	{"write-much", write_much},
 	{"kill-all", kill_all},
 	{"hold-lock", hold_lock},
 	{"ptrace", try_ptrace},

@@ -22,7 +22,7 @@
 #include "sandbox.h"
 
 /* Numbers of the launch protocol, as an attacker would know them. */
-enum { START = 1, KILL = 2, PING = 3, READY = 65, RESULT = 66 };
+enum { START = 1, KILL = 2, FREEZE = 3, READY = 65, RESULT = 66 };
 
 static pid_t launcher;
 static int sock = -1;
@@ -48,7 +48,7 @@ static int launch(void **state)
 	sock = pair[0];
 	if (err != 0)
 		return -1;
-	err = msg_recv(sock, &m);
+	err = msg_recv(sock, &m); /* whether it can freeze is of no matter here */
 	return err == 1 && m.type == READY ? 0 : -1;
 }
 
@@ -146,7 +146,7 @@ static void test_bad_bodies(void **state)
 {
 	int dir = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	for (int kind = 0; kind < 8; kind++) {
+	for (int kind = 0; kind < 9; kind++) {
 		assert_int_equal(launch(NULL), 0);
 		switch (kind) {
 		case 0: /* no descriptors */
@@ -176,9 +176,14 @@ static void test_bad_bodies(void **state)
 		case 6: /* a kill with nothing in it */
 			msg_begin(&m, KILL);
 			break;
-		default: /* a ping with something in it */
-			msg_begin(&m, PING);
+		case 7: /* a freeze that does not say which way */
+			msg_begin(&m, FREEZE);
 			wbuf_u64(&m.out, 1);
+			break;
+		default: /* neither yes nor no */
+			msg_begin(&m, FREEZE);
+			wbuf_u64(&m.out, 1);
+			wbuf_u8(&m.out, 2);
 			break;
 		}
 		assert_int_equal(msg_send(sock, &m), 0);
@@ -216,11 +221,10 @@ static void test_wrong_descriptors(void **state)
 	msg_begin(&m, KILL);
 	wbuf_u64(&m.out, 99);
 	assert_int_equal(msg_send(sock, &m), 0);
-	msg_begin(&m, PING);
+	begin_start(++task, wrong[0], 4);
+	add_words("/x");
 	assert_int_equal(msg_send(sock, &m), 0);
-	assert_int_equal(msg_recv(sock, &m), 1);
-	assert_int_equal(m.type, READY);
-	msg_finish(&m);
+	expect_setup_failed(task);
 	for (size_t i = 0; i < ARRAY_LEN(wrong); i++)
 		close(wrong[i]);
 	close(pair[1]);

@@ -65,6 +65,9 @@ bool y_duration(struct complaints *c, const struct ynode *n, int64_t max_ns, int
 /* "60J", "1.5kJ". */
 bool y_energy(struct complaints *c, const struct ynode *n, double max_j, double *ret_j);
 
+/* Whether a person means a number by it: plain, as JSON writes it. Complains about nothing. */
+bool y_is_number(const struct ynode *n, double *ret);
+
 /* The quantities by themselves; ERR_FORMAT. */
 WARN_UNUSED int parse_size(const char *text, uint64_t *ret_bytes);
 WARN_UNUSED int parse_duration(const char *text, int64_t *ret_ns);

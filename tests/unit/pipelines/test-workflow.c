@@ -62,11 +62,12 @@ static void test_a_good_file(void **state)
 	assert_int_equal(s->cpus_milli, 500);
 	assert_int_equal(s->memory_bytes, 64 << 20);
 	assert_int_equal(s->time_ns, 30 * NS_PER_S);
-	assert_int_equal(s->retry_limit, 2);
-	assert_int_equal(s->backoff_ns, 5 * NS_PER_S);
+	assert_int_equal(s->retry.limit, 2);
+	assert_int_equal(s->retry.backoff_ns, 5 * NS_PER_S);
 	assert_int_equal(s->outputs[1].type, WF_JSON);
 	assert_int_equal(s->outputs[1].max_bytes, 4096);
-	assert_string_equal(s->params_json, "{\"a\":1.5,\"b\":\"text\",\"c\":true,\"d\":\"7\",\"e\":[1,2]}");
+	CLEAN_FREE char *params = cJSON_PrintUnformatted(s->params);
+	assert_string_equal(params, "{\"a\":1.5,\"b\":\"text\",\"c\":true,\"d\":\"7\",\"e\":[1,2]}");
 	assert_string_equal(s->args[0], "--fast");
 	assert_string_equal(s->env[0], "LEVEL=3");
 	/* Needs are implied by inputs and by `when`, once each. */
@@ -108,7 +109,7 @@ static void test_each_mistake_has_its_place(void **state)
 		{"priority: 160", "priority: 256", 4, 11, "255"},
 		{"priority: 160", "priorty: 160", 4, 1, "priority"},
 		{"deadline: 20m", "deadline: soon", 5, 11, "duration"},
-		{"image.acquired", "image.aquired", 7, 13, "expected image.acquired"},
+		{"image.acquired", "image.aquired", 7, 13, "did you mean image.acquired"},
 		{"device: cam0", "devise: cam0", 7, 5, "device"},
 		{"image: cloud-detect", "imag: cloud-detect", 10, 5, "image"},
 		{"mask: 4MiB", "mask: 4 megs", 12, 21, "expected a size such as 64MiB, found \"4 megs\""},

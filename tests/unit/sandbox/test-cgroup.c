@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which hierarchy is used for which controller, on machines that we do not have here too. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -50,6 +51,7 @@ static void test_version_2(void **state)
 	assert_int_equal(g.n_trees, 1);
 	for (int c = 0; c < CGROUP_CONTROLLER_MAX; c++)
 		assert_tree(&g, (enum cgroup_controller)c, "/sys/fs/cgroup", true);
+	assert_int_equal(g.freezer, 0);
 }
 
 static void test_hybrid(void **state)
@@ -66,11 +68,33 @@ static void test_hybrid(void **state)
 		     "32 22 0:29 / /sys/fs/cgroup/pids rw - cgroup cgroup rw,pids\n",
 			&g),
 		0);
-	assert_int_equal(g.n_trees, 3);
+	assert_int_equal(g.n_trees, 4);
 	assert_tree(&g, CGROUP_CPU, "/sys/fs/cgroup/cpu,cpuacct", false);
 	assert_tree(&g, CGROUP_CPUACCT, "/sys/fs/cgroup/cpu,cpuacct", false);
 	assert_tree(&g, CGROUP_MEMORY, "/sys/fs/cgroup/memory", false);
 	assert_tree(&g, CGROUP_PIDS, "/sys/fs/cgroup/pids", false);
+	/* Version 2 without any controller still freezes. */
+	assert_string_equal(g.tree[g.freezer].path, "/sys/fs/cgroup/unified");
+	assert_int_equal(g.tree[g.freezer].controllers, 0);
+}
+
+static void test_version_1(void **state)
+{
+	static const char text[] = "30 22 0:27 / /cg/cpu rw - cgroup cgroup rw,cpu,cpuacct\n"
+				   "31 22 0:28 / /cg/memory rw - cgroup cgroup rw,memory\n"
+				   "32 22 0:29 / /cg/pids rw - cgroup cgroup rw,pids\n"
+				   "33 22 0:30 / /cg/freezer rw - cgroup cgroup rw,freezer\n";
+	struct cgroups g;
+
+	controllers = "";
+	assert_int_equal(find(text, &g), 0);
+	assert_int_equal(g.freezer, 3);
+	assert_string_equal(g.tree[3].path, "/cg/freezer");
+	assert_false(g.tree[3].v2);
+	/* Nowhere to freeze. */
+	assert_int_equal(find("30 22 0:27 / /cg/all rw - cgroup cgroup rw,cpu,cpuacct,memory,pids\n", &g), 0);
+	assert_int_equal(g.freezer, CGROUP_NO_TREE);
+	assert_int_equal(cgroup_freeze(&g, &(struct cgroup){0}, true), -EOPNOTSUPP);
 }
 
 static void test_mixed(void **state)
@@ -87,6 +111,10 @@ static void test_mixed(void **state)
 	assert_tree(&g, CGROUP_CPUACCT, "/cg2", true);
 	assert_tree(&g, CGROUP_PIDS, "/cg2", true);
 	assert_tree(&g, CGROUP_MEMORY, "/cg1/memory", false);
+	assert_string_equal(g.tree[g.freezer].path, "/cg2");
+	/* Only what is there is handed down. */
+	assert_int_equal(
+		g.tree[g.freezer].controllers, 1 << CGROUP_CPU | 1 << CGROUP_CPUACCT | 1 << CGROUP_PIDS);
 }
 
 static void test_missing(void **state)
@@ -121,6 +149,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_version_2),
 		cmocka_unit_test(test_hybrid),
+		cmocka_unit_test(test_version_1),
 		cmocka_unit_test(test_mixed),
 		cmocka_unit_test(test_missing),
 		cmocka_unit_test(test_owner),

@@ -151,6 +151,10 @@ static void test_result(void **state)
 		.wall_ns = 1,
 		.cpu_ns = 2,
 		.peak_memory_bytes = UINT64_MAX,
+		.frozen_ns = 3,
+		.io_known = true,
+		.read_bytes = 4,
+		.written_bytes = 5,
 		.reason = "killed: it wrote a file of more than 1 MiB"};
 	struct launch_result out = {0};
 	uint8_t raw[1024];
@@ -166,6 +170,10 @@ static void test_result(void **state)
 	assert_int_equal(out.how, in.how);
 	assert_int_equal(out.code, in.code);
 	assert_int_equal(out.peak_memory_bytes, in.peak_memory_bytes);
+	assert_int_equal(out.frozen_ns, in.frozen_ns);
+	assert_true(out.io_known);
+	assert_int_equal(out.read_bytes, in.read_bytes);
+	assert_int_equal(out.written_bytes, in.written_bytes);
 	assert_string_equal(out.reason, in.reason);
 	for (size_t cut = 0; cut < w.len; cut++) {
 		r = rbuf_of(raw, cut);
