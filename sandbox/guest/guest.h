@@ -91,8 +91,9 @@ static inline uint64_t phys_of(const void *p)
 	return a >= KERNEL_BASE ? a - KERNEL_BASE : a - PHYSMAP;
 }
 
-/* Gives a range to the allocator; page_reserve takes what is used out of it before the first page is taken. */
+/* Gives a range to the allocator; pages_reserve takes what is used out of it before the first page is taken. */
 void pages_add(uint64_t start, uint64_t end);
+void pages_reserve_kernel(void); /* and the allocator's own map behind it */
 void pages_reserve(uint64_t start, uint64_t end);
 /* A page of zeros, or 0 when there is none left. */
 uint64_t page_take(void);

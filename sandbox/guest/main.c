@@ -28,8 +28,8 @@ static void find_memory(const struct start_info *s)
 	const struct start_memory *m = phys(s->memory_at);
 
 	for (uint32_t i = 0; i < s->n_memory; i++)
-		if (m[i].kind == 1 && m[i].at >= 1 << 20)
-			pages_add(m[i].at, m[i].at + m[i].bytes);
+		if (m[i].kind == 1 && m[i].at + m[i].bytes > 1 << 20)
+			pages_add(MAX_OF(m[i].at, 1ull << 20), m[i].at + m[i].bytes);
 }
 
 static const struct guest_order *find_order(const struct start_info *s)
@@ -96,7 +96,7 @@ __attribute__((no_stack_protector)) _Noreturn void guest_main(uint64_t start_inf
 	traps_start();
 	map_kernel();
 	find_memory(s);
-	pages_reserve(0x100000, phys_of(kernel_end));
+	pages_reserve_kernel();
 	const struct guest_order *o = s->magic == START_MAGIC ? find_order(s) : NULL;
 	devices_start();
 	if (!o)

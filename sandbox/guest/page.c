@@ -14,7 +14,7 @@
 
 extern uint64_t kernel_pml4[512], kernel_pdpt[512], physmap_tables[4 * 512];
 
-static uint64_t *map;     /* a set bit is a free page; it lies in the first memory that is given */
+static uint64_t *map;     /* a set bit is a free page */
 static uint64_t map_pages; /* how many bits it has */
 static uint64_t search;    /* no free page in words before */
 static size_t n_free, n_least = SIZE_MAX;
@@ -43,13 +43,10 @@ void pages_add(uint64_t start, uint64_t end)
 	if (start >= end)
 		return;
 	if (!map) {
-		/* One range is all that a microvm has; the map is its last pages. */
-		uint64_t own = (end / 8 + PAGE) / PAGE;
-		ensure(end - start > own);
-		map = phys((end - own) * PAGE);
+		/* The map lies behind the kernel: at the end of memory is the order. */
+		map = phys(phys_of(kernel_end));
 		map_pages = end;
-		memset(map, 0, own * PAGE);
-		end -= own;
+		memset(map, 0, (end / 64 + 1) * 8);
 	}
 	end = MIN(end, map_pages);
 	while (start < end && start % 64)
@@ -61,6 +58,11 @@ void pages_add(uint64_t start, uint64_t end)
 	for (start += (end - start) & ~63ull; start < end; start++)
 		mark(start, true);
 	n_least = n_free;
+}
+
+void pages_reserve_kernel(void)
+{
+	pages_reserve(phys_of(kernel_start), phys_of(map) + (map_pages / 64 + 1) * 8);
 }
 
 void pages_reserve(uint64_t start, uint64_t end)
