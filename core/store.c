@@ -1,37 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "core/store.h"
-
 #include <errno.h>
 #include <stdarg.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "core/log.h"
-
-#define STATEMENTS_MAX 128
-#define PAGE_CACHE_KIB 512
-
-struct effect {
-	void (*fn)(void *arg);
-	void (*drop)(void *arg);
-	void *arg;
-};
-
-struct cached_stmt {
-	const char *sql; /* borrowed for ever: a literal */
-	sqlite3_stmt *stmt;
-};
-
-struct store {
-	sqlite3 *db;
-	bool changing;
-	bool failed; /* a statement of this turn failed: half of a change must not be committed */
-	uint64_t commits;
-	struct effect *effects;
-	size_t n_effects, cap_effects;
-	struct cached_stmt stmts[STATEMENTS_MAX];
-	size_t n_stmts;
-};
+#include "store-private.h"
 
 static int run_sql(struct store *s, const char *sql)
 {
@@ -43,78 +16,6 @@ static int run_sql(struct store *s, const char *sql)
 	log_error("database: %s (%s)", why ? why : sqlite3_errstr(rc), sql);
 	sqlite3_free(why);
 	return ERR_STORE;
-}
-
-static int open_db(const char *path, int flags, struct store **ret_store, char *ret_reason, size_t cap)
-{
-	struct store *s = calloc(1, sizeof(*s));
-
-	if (!s)
-		return -ENOMEM;
-	int rc = sqlite3_open_v2(path, &s->db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
-	if (rc == SQLITE_OK) {
-		*ret_store = s;
-		return 0;
-	}
-	if (ret_reason)
-		snprintf(ret_reason, cap, "%s: %s", path, s->db ? sqlite3_errmsg(s->db) : sqlite3_errstr(rc));
-	store_close(s);
-	return ERR_STORE;
-}
-
-static int check_integrity(struct store *s, const char *path, char *ret_reason, size_t cap)
-{
-	sqlite3_stmt *q = NULL;
-	int rc = sqlite3_prepare_v2(s->db, "PRAGMA quick_check(1)", -1, &q, NULL);
-	const char *found = NULL;
-
-	if (rc == SQLITE_OK && (rc = sqlite3_step(q)) == SQLITE_ROW)
-		found = (const char *)sqlite3_column_text(q, 0);
-	bool sound = found && !strcmp(found, "ok");
-	if (!sound)
-		snprintf(ret_reason, cap, "%s: %s", path, found ? found : sqlite3_errmsg(s->db));
-	sqlite3_finalize(q);
-	return sound ? 0 : ERR_STORE;
-}
-
-int store_open(const char *path, struct store **ret_store, char *ret_reason, size_t cap)
-{
-	struct store *s = NULL;
-	int r = open_db(path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, &s, ret_reason, cap);
-
-	if (r < 0)
-		return r;
-	sqlite3_busy_timeout(s->db, 5000);
-	char pragmas[256];
-	snprintf(pragmas, sizeof(pragmas),
-		"PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
-		"PRAGMA cache_size=-%d; PRAGMA temp_store=MEMORY; PRAGMA wal_autocheckpoint=400;"
-		"PRAGMA journal_size_limit=4194304; PRAGMA trusted_schema=OFF",
-		PAGE_CACHE_KIB);
-	if (sqlite3_exec(s->db, pragmas, NULL, NULL, NULL) != SQLITE_OK) {
-		snprintf(ret_reason, cap, "%s: %s", path, sqlite3_errmsg(s->db));
-		store_close(s);
-		return ERR_STORE;
-	}
-	r = check_integrity(s, path, ret_reason, cap);
-	if (r < 0) {
-		store_close(s);
-		return r;
-	}
-	*ret_store = s;
-	return 0;
-}
-
-int store_open_readonly(const char *path, struct store **ret_store)
-{
-	struct stat st;
-
-	if (stat(path, &st) < 0)
-		return -errno;
-	int r = open_db(path, SQLITE_OPEN_READONLY, ret_store, NULL, 0);
-	if (r == 0)
-		sqlite3_busy_timeout((*ret_store)->db, 5000);
-	return r;
 }
 
 static void drop_effects(struct store *s)
@@ -134,6 +35,11 @@ void store_close(struct store *s)
 	for (size_t i = 0; i < s->n_stmts; i++)
 		sqlite3_finalize(s->stmts[i].stmt);
 	sqlite3_close(s->db); /* rolls an open transaction back */
+	if (s->mark_fd >= 0) {
+		mark_closed(s->mark_fd, &s->mark, s->path);
+		close(s->mark_fd);
+	}
+	free(s->path);
 	free(s);
 }
 
@@ -164,15 +70,15 @@ int store_schema(struct store *s, const char *part, const char *const *steps, si
 	int64_t version = 0;
 
 	ensure(!s->changing);
-	int r = run_sql(s,
-		"CREATE TABLE IF NOT EXISTS schema_part(part TEXT PRIMARY KEY, version INTEGER NOT NULL)");
+	int r = run_sql(
+		s, "CREATE TABLE IF NOT EXISTS schema_part(part TEXT PRIMARY KEY, version INTEGER NOT NULL)");
 	if (r == 0)
 		r = schema_version(s, part, &version);
 	if (r < 0)
 		return r;
 	if ((uint64_t)version > n_steps) {
-		log_error("database: %s has schema %lld, this program knows %zu: it is older than the data", part,
-			(long long)version, n_steps);
+		log_error("database: %s has schema %lld, this program knows %zu: it is older than the data",
+			part, (long long)version, n_steps);
 		return ERR_STORE;
 	}
 	if ((uint64_t)version == n_steps)
@@ -302,22 +208,36 @@ int store_effect(struct store *s, void (*fn)(void *arg), void *arg, void (*drop)
 	return 0;
 }
 
+/* The commit, and with it its number. */
+static int commit(struct store *s)
+{
+	struct store_mark next = {.id = s->mark.id, .turn = s->mark.turn + 1, .at = clock_utc()};
+
+	/* Readers left open would make the commit wait or keep the WAL from shrinking. */
+	for (size_t i = 0; i < s->n_stmts; i++)
+		sqlite3_reset(s->stmts[i].stmt);
+	if (s->failed ||
+		store_exec(s, "UPDATE store_mark SET turn = ?, at_ns = ?", "ii", (int64_t)next.turn,
+			next.at.ns) < 0 ||
+		store_exec(s, "COMMIT", "") < 0) {
+		sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+		s->changing = s->failed = false;
+		drop_effects(s);
+		return ERR_STORE;
+	}
+	s->changing = false;
+	s->commits++;
+	s->mark = next;
+	mark_save(s->mark_fd, &s->mark);
+	return 0;
+}
+
 int store_turn_end(struct store *s)
 {
 	while (s->changing || s->n_effects) {
-		if (s->changing) {
-			/* Readers left open would make the commit wait or keep the WAL from shrinking. */
-			for (size_t i = 0; i < s->n_stmts; i++)
-				sqlite3_reset(s->stmts[i].stmt);
-			if (s->failed || store_exec(s, "COMMIT", "") < 0) {
-				sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
-				s->changing = s->failed = false;
-				drop_effects(s);
-				return ERR_STORE;
-			}
-			s->changing = false;
-			s->commits++;
-		}
+		int r = s->changing ? commit(s) : 0;
+		if (r < 0)
+			return r;
 		struct effect *now = TAKE_PTR(s->effects);
 		size_t n = s->n_effects;
 

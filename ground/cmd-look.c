@@ -10,12 +10,11 @@
 #include <string.h>
 #include <sysexits.h>
 
+#include "cmd-tools.h"
 #include "commands.h"
-#include "control.h"
 #include "core/file.h"
 #include "core/json.h"
 #include "pipelines.h"
-#include "state-dir.h"
 
 #define RUNS_SHOWN 50
 #define LOG_BYTES_MAX (1u << 30) /* the largest that a mission file may allow */
@@ -27,17 +26,6 @@ struct look {
 	char **args;
 	int n_args;
 };
-
-const char *state_dir(const char *given)
-{
-	const char *env = getenv("PERIGEE_STATE");
-
-	if (given)
-		return given;
-	if (env && *env)
-		return env;
-	return access(STATE_OF_RUNS, X_OK) == 0 ? STATE_OF_RUNS : STATE_OF_FLIGHT;
-}
 
 /* 0 go on, 1 help was printed, negative usage. */
 static int read_options(
@@ -72,19 +60,6 @@ static int read_options(
 	return 0;
 }
 
-static void print_json(const cJSON *j)
-{
-	char *text = cJSON_Print(j);
-
-	puts(text ? text : "null");
-	free(text);
-}
-
-static const char *or_dash(const char *text)
-{
-	return text ? text : "-";
-}
-
 /* ---- status ---- */
 
 static void print_counts(const cJSON *o)
@@ -114,6 +89,10 @@ static void print_status(const cJSON *j)
 			json_num(dev, "dropped", 0), json_num(dev, "reopened", 0), reason ? ": " : "",
 			reason ? reason : "");
 	}
+	const cJSON *loop = cJSON_GetObjectItemCaseSensitive(j, "supervisor");
+	printf("supervisor  %.0f turns, %.0f commits, longest turn %.1f ms (%.1f ms since last asked)\n",
+		json_num(loop, "turns", 0), json_num(loop, "commits", 0), json_num(loop, "loop_max_ms", 0),
+		json_num(loop, "loop_max_ms_since_asked", 0));
 	const cJSON *down = cJSON_GetObjectItemCaseSensitive(j, "downlink");
 	if (down) {
 		printf("downlink    ");
@@ -129,23 +108,16 @@ int command_status(int argc, char **argv)
 		"Asks the running supervisor what it does: open runs, tasks by state, devices, downlink.\n"
 		"Exit status: 0, or 69 when no supervisor answers there.\n";
 	struct look l;
-	char path[PATH_MAX];
+	CLEAN_JSON cJSON *request = cJSON_CreateObject();
 	CLEAN_JSON cJSON *j = NULL;
 	int r = read_options(argc, argv, help, 0, 0, &l);
 
 	if (r != 0)
 		return r < 0 ? EX_USAGE : 0;
-	r = path_format(path, sizeof(path), "%s/control.sock", l.state);
-	if (r == 0)
-		r = control_ask(path, "status", &j);
-	if (r < 0) {
-		fprintf(stderr,
-			"perigee: no supervisor answers at %s: %s\nStart one with `perigeed --mission FILE "
-			"--state %s`, "
-			"or name its folder with --state.\n",
-			path, err_text(r), l.state);
-		return EX_UNAVAILABLE;
-	}
+	cJSON_AddStringToObject(request, "ask", "status");
+	r = ask_supervisor(l.state, TAKE_PTR(request), NULL, 0, ASK_TIMEOUT_S, &j);
+	if (r != 0)
+		return r;
 	if (l.json)
 		print_json(j);
 	else
@@ -252,14 +224,6 @@ static void print_run(const cJSON *run)
 	}
 }
 
-static int64_t run_number(const char *text)
-{
-	char *end;
-	long long n = strtoll(text, &end, 10);
-
-	return *text && !*end && n > 0 ? n : -1;
-}
-
 int command_show(int argc, char **argv)
 {
 	static const char help[] = "Usage: perigee show RUN [--state DIR] [--json]\n"
@@ -277,7 +241,7 @@ int command_show(int argc, char **argv)
 	r = open_state(&l, &s);
 	if (r != 0)
 		return r;
-	CLEAN_JSON cJSON *run = run_provenance(s, run_number(l.args[0]));
+	CLEAN_JSON cJSON *run = run_provenance(s, whole_number(l.args[0], INT64_MAX));
 	store_close(s);
 	if (!run) {
 		fprintf(stderr, "perigee: there is no run %s in %s; `perigee runs` lists them\n", l.args[0],
@@ -301,7 +265,11 @@ static int print_log(const char *path, const char *stage, cJSON *list)
 		return r;
 	if (!list) {
 		printf("--- %s ---\n", stage);
-		fwrite(text, 1, len, stdout);
+		/* On a terminal what a stage writes must not act; into a file it goes as it is. */
+		if (isatty(STDOUT_FILENO))
+			print_harmless(stdout, text, len, true);
+		else
+			fwrite(text, 1, len, stdout);
 		if (len && text[len - 1] != '\n')
 			putchar('\n');
 		return 0;
@@ -331,7 +299,7 @@ int command_logs(int argc, char **argv)
 	r = open_state(&l, &s);
 	if (r != 0)
 		return r;
-	int64_t number = run_number(l.args[0]);
+	int64_t number = whole_number(l.args[0], INT64_MAX);
 	CLEAN_JSON cJSON *run = run_provenance(s, number);
 	CLEAN_JSON cJSON *list = l.json ? cJSON_CreateArray() : NULL;
 	const cJSON *stage;

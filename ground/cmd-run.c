@@ -7,19 +7,22 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
+#include <signal.h>
 #include <spawn.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <sysexits.h>
 
+#include "cmd-tools.h"
 #include "commands.h"
 #include "core/artifact.h"
 #include "core/file.h"
 #include "core/json.h"
 #include "core/program.h"
 #include "pipelines.h"
-#include "state-dir.h"
+#include "run-progress.h"
 
 #define ARGS_MAX 64
 #define NAME_BYTES 64
@@ -50,9 +53,13 @@ static void help(FILE *to)
 	      "  --verbose          show the supervisor's log\n"
 	      "  --json             the whole run as JSON on standard output\n"
 	      "\n"
-	      "Exit status: 0 the run is done, 1 it failed, 64 usage, 65 the workflow has mistakes, 66 a "
-	      "file is missing,\n"
-	      "77 not root.\n"
+	      "Exit status: 0 the run is done, 1 it failed or was cancelled, 64 usage (also: an input is not "
+	      "given), 65 "
+	      "the workflow\n"
+	      "has mistakes, 66 a file is missing, 70 the supervisor broke off, 73 a folder cannot be "
+	      "written, 75 another "
+	      "supervisor\n"
+	      "has the state folder or ^C, 77 not root.\n"
 	      "Afterwards: perigee show RUN, perigee logs RUN [STAGE].\n",
 		to);
 }
@@ -145,24 +152,6 @@ static int write_mission(const char *path, const char *workflow, const char *ima
 	return text ? file_replace(path, text, strlen(text), 0644) : -ENOMEM;
 }
 
-/* ---- what the supervisor says ---- */
-
-static void show_stage(const cJSON *j, bool terminal)
-{
-	const char *state = json_str(j, "state"), *reason = json_str(j, "reason");
-
-	if (!state || !strcmp(state, "queued"))
-		return;
-	if (terminal && !strcmp(state, "running")) {
-		fprintf(stderr, "\r\033[K%s …", json_str(j, "stage"));
-		return;
-	}
-	if (terminal)
-		fputs("\r\033[K", stderr);
-	fprintf(stderr, "%-16s %s%s%s\n", json_str(j, "stage"), state, reason ? ": " : "",
-		reason ? reason : "");
-}
-
 static int copy_output(
 	const char *state, const char *out, const char *stage, const char *name, const char *digest)
 {
@@ -218,10 +207,20 @@ static void show_end(const struct run_options *o, const cJSON *run)
 		printf("outputs are in %s\n", o->out);
 }
 
-/* Reads the supervisor's events to their end; the last one of a run is the run. */
-static cJSON *follow(const struct run_options *o, FILE *events)
+static struct progress *watch(const struct workflow *w)
 {
-	bool terminal = isatty(STDERR_FILENO) == 1;
+	struct winsize size = {0};
+
+	if (isatty(STDERR_FILENO) != 1 || ioctl(STDERR_FILENO, TIOCGWINSZ, &size) < 0 || size.ws_col == 0)
+		size = (struct winsize){0};
+	return progress_create(stderr, size.ws_col, size.ws_row, w);
+}
+
+/* Reads the supervisor's events to their end; the last one of the run (others are of workflows that it uses)
+ * is the run. */
+static cJSON *follow(const struct run_options *o, const struct workflow *w, FILE *events)
+{
+	struct progress *progress = o->json ? NULL : watch(w);
 	CLEAN_FREE char *line = NULL;
 	size_t cap = 0;
 	cJSON *run = NULL;
@@ -229,15 +228,19 @@ static cJSON *follow(const struct run_options *o, FILE *events)
 	for (ssize_t n; (n = getline(&line, &cap, events)) > 0;) {
 		cJSON *j = cJSON_Parse(line);
 		const char *event = json_str(j, "event");
+		cJSON *ended =
+			event && !strcmp(event, "run") ? cJSON_GetObjectItemCaseSensitive(j, "run") : NULL;
+		const char *name = json_str(ended, "workflow");
 
-		if (event && !strcmp(event, "stage") && !o->json)
-			show_stage(j, terminal);
-		if (event && !strcmp(event, "run")) {
+		if (progress)
+			progress_event(progress, j);
+		if (name && !strcmp(name, workflow_name(w))) {
 			cJSON_Delete(run);
-			run = cJSON_DetachItemFromObjectCaseSensitive(j, "run");
+			run = cJSON_DetachItemViaPointer(j, ended);
 		}
 		cJSON_Delete(j);
 	}
+	progress_destroy(progress);
 	return run;
 }
 
@@ -280,44 +283,78 @@ static int start_supervisor(const struct run_options *o, const char *state, cons
 	return r == 0 && !*ret_events ? -errno : r;
 }
 
-/* The workflow's name, after its mistakes have been shown. */
-static int read_workflow(const char *path, char ret_name[NAME_BYTES])
+/* The workflow, after its mistakes have been shown. 0 or the exit status. */
+static int read_workflow(const char *path, struct workflow **ret_workflow)
 {
 	struct complaints c;
-	struct workflow *w = NULL;
-	int r = complaints_init(&c, path);
 
-	if (r < 0)
-		return r;
-	r = workflow_load(path, &(struct workflow_limits){0}, &c, &w);
+	if (access(path, R_OK) < 0) {
+		fprintf(stderr, "perigee: %s: %s\n", path, strerror(errno));
+		return EX_NOINPUT;
+	}
+	if (complaints_init(&c, path) < 0)
+		return EX_OSERR;
+	int r = workflow_load(path, &(struct workflow_limits){0}, &c, ret_workflow);
 	complaints_print(&c, stderr);
 	complaints_finish(&c);
-	if (r < 0)
-		return r;
-	snprintf(ret_name, NAME_BYTES, "%s", workflow_name(w));
-	workflow_destroy(w);
+	return r < 0 ? EX_DATAERR : 0;
+}
+
+/* That each file is there, and each input has one: said before anything is started. 0 or the exit status. */
+static int check_inputs(const struct run_options *o, const struct workflow *w)
+{
+	const char *given[ARGS_MAX / 4], *needed;
+
+	for (size_t i = 0; i < o->n_inputs; i++) {
+		char name[NAME_BYTES];
+		const char *eq = strchr(o->inputs[i], '=');
+
+		snprintf(name, sizeof(name), "%.*s", (int)(eq - o->inputs[i]), o->inputs[i]);
+		given[i] = workflow_input_name(w, name);
+		if (!given[i]) {
+			fprintf(stderr, "perigee: workflow %s has no input \"%s\"\n", workflow_name(w), name);
+			return EX_USAGE;
+		}
+		if (access(eq + 1, R_OK) < 0) {
+			fprintf(stderr, "perigee: input %s: %s: %s\n", name, eq + 1, strerror(errno));
+			return EX_NOINPUT;
+		}
+	}
+	for (size_t i = 0; (needed = workflow_trigger_input(w, i)); i++) {
+		size_t k = 0;
+
+		while (k < o->n_inputs && strcmp(given[k], needed))
+			k++;
+		if (k == o->n_inputs) {
+			fprintf(stderr, "perigee: workflow %s needs --input %s=FILE\n", workflow_name(w),
+				needed);
+			return EX_USAGE;
+		}
+	}
 	return 0;
 }
 
-int command_run(int argc, char **argv)
+/* How the supervisor ended when it did not say how the run did. */
+static int explain_no_run(int status)
 {
-	struct run_options o = {0};
-	char name[NAME_BYTES], images[PATH_MAX], workflow[PATH_MAX], state[PATH_MAX], mission[PATH_MAX];
+	if (WIFEXITED(status) && WEXITSTATUS(status))
+		return WEXITSTATUS(status); /* it has said why */
+	if (WIFEXITED(status)) {
+		fputs("perigee: broken off before the run was over\n", stderr);
+		return EX_TEMPFAIL;
+	}
+	fprintf(stderr, "perigee: the supervisor was killed by signal %d\n", WTERMSIG(status));
+	return EX_SOFTWARE;
+}
+
+static int run_it(const struct run_options *o, const struct workflow *w)
+{
+	char images[PATH_MAX], workflow[PATH_MAX], state[PATH_MAX], mission[PATH_MAX];
+	const char *wanted = o->state ? o->state : STATE_OF_RUNS;
 	FILE *events = NULL;
 	pid_t pid;
-	int r = read_options(argc, argv, &o);
+	int r = find_images(o, images);
 
-	if (r != 0) {
-		help(r > 0 ? stdout : stderr);
-		return r > 0 ? 0 : EX_USAGE;
-	}
-	if (read_workflow(o.workflow, name) < 0)
-		return EX_DATAERR;
-	if (geteuid() != 0) {
-		fputs("perigee: the sandboxes need root to be made: sudo perigee run …\n", stderr);
-		return EX_NOPERM;
-	}
-	r = find_images(&o, images);
 	if (r < 0) {
 		fprintf(stderr,
 			"perigee: the images of the stages are not found (%s): name their folder with "
@@ -325,34 +362,60 @@ int command_run(int argc, char **argv)
 			err_text(r));
 		return EX_NOINPUT;
 	}
-	const char *wanted = o.state ? o.state : STATE_OF_RUNS;
 	r = dir_make(wanted, 0755);
-	if (r == 0 && (!realpath(wanted, state) || !realpath(o.workflow, workflow)))
+	if (r == 0 && (!realpath(wanted, state) || !realpath(o->workflow, workflow)))
 		r = -errno;
 	if (r == 0)
 		r = path_format(mission, sizeof(mission), "%s/bench.yaml", state);
 	if (r == 0)
 		r = write_mission(mission, workflow, images);
-	if (r == 0)
-		r = start_supervisor(&o, state, mission, name, &pid, &events);
+	if (r < 0) {
+		fprintf(stderr, "perigee: the state folder %s cannot be made: %s\n", wanted, err_text(r));
+		return EX_CANTCREAT;
+	}
+	r = start_supervisor(o, state, mission, workflow_name(w), &pid, &events);
 	if (r < 0) {
 		fprintf(stderr, "perigee: the run cannot be started: %s\n", err_text(r));
 		return EX_OSERR;
 	}
-	CLEAN_JSON cJSON *run = follow(&o, events);
-	int status;
+	/* ^C is for the supervisor, which ends; its end is ours. */
+	signal(SIGINT, SIG_IGN);
+	CLEAN_JSON cJSON *run = follow(o, w, events);
+	int status = 0;
 	fclose(events);
-	if (waitpid(pid, &status, 0) < 0 || !run)
-		return WIFEXITED(status) && WEXITSTATUS(status) ? WEXITSTATUS(status) : EX_SOFTWARE;
-	if (o.out && copy_outputs(&o, state, run) < 0)
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (!run)
+		return explain_no_run(status);
+	if (o->out && copy_outputs(o, state, run) < 0)
 		return EX_CANTCREAT;
 	const char *end = json_str(run, "state");
-	bool done = end && !strcmp(end, "done");
-	if (o.json) {
-		CLEAN_FREE char *text = cJSON_Print(run);
-		puts(text);
-	} else {
-		show_end(&o, run);
+	if (o->json)
+		print_json(run);
+	else
+		show_end(o, run);
+	return end && !strcmp(end, "done") ? 0 : 1;
+}
+
+int command_run(int argc, char **argv)
+{
+	struct run_options o = {0};
+	struct workflow *w = NULL;
+	int r = read_options(argc, argv, &o);
+
+	if (r != 0) {
+		help(r > 0 ? stdout : stderr);
+		return r > 0 ? 0 : EX_USAGE;
 	}
-	return done ? 0 : 1;
+	r = read_workflow(o.workflow, &w);
+	if (r == 0)
+		r = check_inputs(&o, w);
+	if (r == 0 && geteuid() != 0) {
+		fputs("perigee: the sandboxes need root to be made: sudo perigee run …\n", stderr);
+		r = EX_NOPERM;
+	}
+	if (r == 0)
+		r = run_it(&o, w);
+	workflow_destroy(w);
+	return r;
 }

@@ -71,14 +71,21 @@ static int queue_stage(struct advance *a, size_t stage)
 	struct task_spec spec = {
 		.run = a->run,
 		.stage = s->name,
+		.item = -1,
 		.payload = a->w->payload,
+		.workflow = a->w->name,
 		.priority = a->w->priority,
 		.age_from = a->age_from,
 		.deadline.ns = a->w->deadline_ns ? a->age_from.ns + a->w->deadline_ns : 0,
 		.cpus_milli = s->cpus_milli,
 		.memory_bytes = s->memory_bytes,
-		.retry_limit = s->retry.limit,
-		.backoff_ns = s->retry.backoff_ns,
+		.time_ns = s->time_ns,
+		.energy_mj = s->energy_mj,
+		.retry = {.limit = s->retry.limit,
+			.on = s->retry.on,
+			.backoff_ns = s->retry.backoff_ns,
+			.max_backoff_ns = s->retry.max_backoff_ns,
+			.jitter = s->retry.jitter},
 	};
 	int64_t task;
 	int r = scheduler_put(a->p->o.scheduler, &spec, &task);

@@ -184,14 +184,13 @@ static void judge_exit(struct active *a)
 
 	a->end = (struct task_end){
 		.wall_ns = e->wall_ns, .cpu_ns = e->cpu_ns, .memory_peak_bytes = e->memory_peak_bytes};
-	a->end.verdict = e->machine ? TASK_MACHINE : TASK_BROKEN;
+	a->end.class = e->class;
 	if (!e->exited) {
 		snprintf(a->end.reason, sizeof(a->end.reason), "%s", e->reason);
 	} else if (e->code == 0) {
-		a->end.verdict = TASK_SUCCEEDED;
+		a->end.succeeded = true;
 	} else {
-		if (e->code == EXIT_TEMPFAIL)
-			a->end.verdict = TASK_TEMPORARY;
+		a->end.class = e->code == EXIT_TEMPFAIL ? CLASS_TEMPORARY : CLASS_FAILED;
 		snprintf(a->end.reason, sizeof(a->end.reason), *said ? "exit %d: %s" : "exit %d", e->code,
 			said);
 	}
@@ -206,7 +205,8 @@ static int fail_output(struct active *a, size_t i, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(what, sizeof(what), fmt, ap);
 	va_end(ap);
-	a->end.verdict = TASK_BROKEN;
+	a->end.succeeded = false;
+	a->end.class = CLASS_OUTPUT;
 	snprintf(a->end.reason, sizeof(a->end.reason), "output %s: %s", a->stage->outputs[i].name, what);
 	return ERR_CHECKED;
 }
@@ -218,7 +218,7 @@ static int fail_reading(struct active *a, size_t i, int err)
 	int r = fail_output(a, i, "cannot be kept: %s", err_text(err));
 
 	if (err > ERR_FORMAT)
-		a->end.verdict = TASK_MACHINE;
+		a->end.class = CLASS_MACHINE;
 	return r;
 }
 
@@ -276,7 +276,7 @@ static void collect_worker(uv_work_t *req)
 	struct active *a = req->data;
 
 	judge_exit(a);
-	for (size_t i = 0; a->end.verdict == TASK_SUCCEEDED && i < a->stage->n_outputs; i++)
+	for (size_t i = 0; a->end.succeeded && i < a->stage->n_outputs; i++)
 		if (keep_output(a, i) < 0)
 			break;
 	drop_outputs(a);
@@ -324,7 +324,7 @@ static int record_outputs(struct active *a)
 static void on_collected(uv_work_t *req, int status)
 {
 	struct active *a = req->data;
-	int r = a->end.verdict == TASK_SUCCEEDED ? record_outputs(a) : 0;
+	int r = a->end.succeeded ? record_outputs(a) : 0;
 
 	if (r == 0)
 		r = scheduler_finish(a->p->o.scheduler, a->task.id, &a->end);
@@ -412,7 +412,7 @@ static void fail_start(struct active *a, int err, const char *why)
 {
 	/* What the workflow or the image asks for stays wrong; what the machine lacks may come back. */
 	bool its_own = err == -EINVAL || err == ERR_LIMIT || err == ERR_IMAGE || err == ERR_UNKNOWN;
-	struct stage_exit e = {.task = a->task.id, .machine = !its_own};
+	struct stage_exit e = {.task = a->task.id, .class = its_own ? CLASS_BROKEN : CLASS_MACHINE};
 
 	snprintf(e.reason, sizeof(e.reason), "could not be started: %s", why);
 	a->over = true;

@@ -24,6 +24,11 @@ const char *workflow_stage_name(const struct workflow *w, size_t i)
 	return w->stages[i].name;
 }
 
+size_t workflow_stage_need(const struct workflow *w, size_t i, size_t k)
+{
+	return k < w->stages[i].n_needs ? w->stages[i].needs[k] : SIZE_MAX;
+}
+
 const char *workflow_trigger_device(const struct workflow *w, size_t i)
 {
 	for (size_t k = 0; k < w->n_triggers; k++)

@@ -303,8 +303,12 @@ int launcher_server_create(int sock, struct launcher_server **ret_server, char *
 		err = pool_make_first(s, ret_reason, cap);
 	if (err == 0) {
 		err = send_ready(s);
-		if (err < 0)
+		if (err < 0) {
 			snprintf(ret_reason, cap, "the supervisor's socket: %s", err_text(err));
+			/* The cells that stand ready are in the way of removing our groups. */
+			end_all(s);
+			(void)!launcher_server_run(s);
+		}
 	}
 	if (err < 0) {
 		launcher_server_destroy(s);

@@ -1,75 +1,78 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "scheduler.h"
-
+/* The life of the queue, and the begin of a task's: put. */
 #include <errno.h>
+#include <sodium.h>
 #include <string.h>
 
-#include "core/log.h"
-
-#define RUNNING_MAX 64
-#define BACKOFF_DOUBLINGS_MAX 16
-#define MACHINE_TRIES 8 /* further attempts after failures of the machine: some minutes */
-
-struct scheduler {
-	struct store *store;
-	struct scheduler_budget budget;
-	struct task_runner runner;
-	struct task_owner owner;
-	struct task running[RUNNING_MAX];
-	size_t n_running;
-	size_t interrupted;  /* found running at start */
-	uint32_t cpus_milli; /* taken by what runs */
-	uint64_t memory_bytes;
-	bool dirty;              /* something may start that could not before */
-	struct utc_time wake_at; /* when time alone may change what starts; .ns 0: never */
-};
-
-/* One start, between its commit and its effect. */
-struct pending_start {
-	struct scheduler *scheduler;
-	struct task task;
-};
-
-static const char *const schema[] = {
-	"CREATE TABLE task("
-	" id INTEGER PRIMARY KEY,"
-	" run INTEGER NOT NULL,"
-	" stage TEXT NOT NULL,"
-	" payload TEXT NOT NULL,"
-	" priority INTEGER NOT NULL,"
-	" age_from_ns INTEGER NOT NULL,"
-	" deadline_ns INTEGER NOT NULL,"
-	" cpus_milli INTEGER NOT NULL,"
-	" memory_bytes INTEGER NOT NULL,"
-	" retry_limit INTEGER NOT NULL,"
-	" backoff_ns INTEGER NOT NULL,"
-	" not_before_ns INTEGER NOT NULL DEFAULT 0,"
-	" state INTEGER NOT NULL DEFAULT 0,"
-	" attempts INTEGER NOT NULL DEFAULT 0,"
-	" interrupted INTEGER NOT NULL DEFAULT 0,"
-	" tries_failed INTEGER NOT NULL DEFAULT 0,"
-	" started_ns INTEGER, ended_ns INTEGER,"
-	" reason TEXT,"
-	" wall_ns INTEGER, cpu_ns INTEGER, memory_peak_bytes INTEGER);"
-	"CREATE INDEX task_ready ON task(priority DESC, age_from_ns, id) WHERE state = 0;"
-	"CREATE INDEX task_deadline ON task(deadline_ns) WHERE state = 0 AND deadline_ns > 0;"
-	"CREATE INDEX task_backoff ON task(not_before_ns) WHERE state = 0 AND not_before_ns > 0;"
-	"CREATE INDEX task_running ON task(id) WHERE state = 1;"
-	"CREATE INDEX task_of_run ON task(run)",
-	"ALTER TABLE task ADD COLUMN machine_failed INTEGER NOT NULL DEFAULT 0",
-};
+#include "core/boot.h"
+#include "queue.h"
 
 const char *task_state_name(enum task_state state)
 {
-	static const char *const names[] = {"ready", "running", "done", "failed", "expired"};
+	static const char *const names[] = {
+		"ready", "running", "done", "failed", "expired", "cancelled", "poison"};
 
 	return (unsigned)state < ARRAY_LEN(names) ? names[state] : "unknown";
+}
+
+/* ---- life ---- */
+
+/* Whether the machine itself went down under the process before: its boot was another, and it had no orderly
+ * end. */
+static int machine_went_down(struct scheduler *s, bool *ret_went)
+{
+	sqlite3_stmt *q = store_query(s->store, "SELECT value FROM queue_fact WHERE name = 'boot'", "");
+	int rc = q ? sqlite3_step(q) : SQLITE_ERROR;
+
+	*ret_went = rc == SQLITE_ROW && *boot_id() &&
+		    strcmp((const char *)sqlite3_column_text(q, 0), boot_id()) != 0;
+	if (q)
+		sqlite3_reset(q);
+	if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+		return ERR_STORE;
+	return *boot_id() ? store_exec(s->store,
+				    "INSERT OR REPLACE INTO queue_fact(name, value) VALUES('boot', ?)", "t",
+				    boot_id())
+			  : store_exec(s->store, "DELETE FROM queue_fact WHERE name = 'boot'", "");
+}
+
+/* What was running has no end on record: it runs again, and the interruption is remembered. That the
+ * supervisor ended is not the task's doing; that the machine went down may be. */
+static int requeue_interrupted(struct scheduler *s, int64_t ret_tasks[QUEUE_RUNNING_MAX], size_t *ret_n)
+{
+	bool went_down = false;
+	int r = store_change(s->store);
+
+	sqlite3_stmt *q = store_query(
+		s->store, "SELECT id FROM task WHERE state = 1 LIMIT ?", "i", (int64_t)QUEUE_RUNNING_MAX);
+	while (q && *ret_n < QUEUE_RUNNING_MAX && sqlite3_step(q) == SQLITE_ROW)
+		ret_tasks[(*ret_n)++] = sqlite3_column_int64(q, 0);
+	if (q)
+		sqlite3_reset(q);
+	if (r == 0)
+		r = machine_went_down(s, &went_down);
+	if (r == 0)
+		r = store_exec(s->store,
+			"INSERT OR REPLACE INTO attempt(task, attempt, outcome, reason, started_ns, ended_ns)"
+			" SELECT id, attempts, ?, ?, started_ns, ? FROM task WHERE state = 1",
+			"tti", went_down ? "machine-down" : "interrupted",
+			went_down ? "the machine went down while it ran"
+				  : "the supervisor ended while it ran",
+			clock_utc().ns);
+	if (r == 0)
+		r = store_exec(s->store,
+			"UPDATE task SET state = 0, interrupted = interrupted + 1, suspected = suspected + ?,"
+			" not_before_ns = 0, blocked = blocked & 16 WHERE state = 1",
+			"i", (int64_t)went_down);
+	if (r == 0)
+		s->interrupted = (size_t)sqlite3_changes(store_db(s->store));
+	return r;
 }
 
 int scheduler_create(
 	struct store *store, const struct scheduler_budget *budget, struct scheduler **ret_scheduler)
 {
-	int r = store_schema(store, "scheduler", schema, ARRAY_LEN(schema));
+	int r = store_schema(store, "scheduler", scheduler_schema, scheduler_schema_steps);
 
 	if (r < 0)
 		return r;
@@ -77,27 +80,48 @@ int scheduler_create(
 	if (!s)
 		return -ENOMEM;
 	s->store = store;
-	s->budget = *budget;
-	s->dirty = true;
-	/* What was running has no end on record: it runs again, and the interruption is remembered. */
-	r = store_change(store);
+	s->budget =
+		(struct load){.tasks = budget->tasks < QUEUE_RUNNING_MAX ? budget->tasks : QUEUE_RUNNING_MAX,
+			.cpus_milli = budget->cpus_milli,
+			.memory_bytes = budget->memory_bytes};
+	s->condemned = s->dirty = true;
+	randombytes_buf(&s->random, sizeof(s->random));
+	int64_t were_running[QUEUE_RUNNING_MAX];
+	size_t n_were = 0;
+	r = requeue_interrupted(s, were_running, &n_were);
 	if (r == 0)
-		r = store_exec(store,
-			"UPDATE task SET state = 0, interrupted = interrupted + 1, not_before_ns = 0 WHERE "
-			"state = 1",
-			"");
+		r = orders_load(s);
+	if (r == 0)
+		r = lanes_load(s);
+	if (r == 0)
+		r = sweeps_load(s);
+	if (r == 0)
+		r = scheduler_set_rules(s, &queue_rules_default);
+	for (size_t i = 0; r == 0 && i < n_were; i++) /* orders came while they ran */
+		r = order_apply(s, were_running[i]);
 	if (r < 0) {
-		free(s);
+		scheduler_destroy(s);
 		return r;
 	}
-	s->interrupted = (size_t)sqlite3_changes(store_db(store));
 	*ret_scheduler = s;
 	return 0;
 }
 
 void scheduler_destroy(struct scheduler *s)
 {
+	if (!s)
+		return;
+	lanes_free(s);
+	free(s->orders);
 	free(s);
+}
+
+int scheduler_retire(struct scheduler *s)
+{
+	int r = store_change(s->store);
+
+	scheduler_pause(s, "the supervisor is ending");
+	return r < 0 ? r : store_exec(s->store, "DELETE FROM queue_fact WHERE name = 'boot'", "");
 }
 
 void scheduler_plug(struct scheduler *s, const struct task_runner *runner, const struct task_owner *owner)
@@ -111,217 +135,116 @@ bool scheduler_fits(const struct scheduler *s, uint32_t cpus_milli, uint64_t mem
 	return cpus_milli <= s->budget.cpus_milli && memory_bytes <= s->budget.memory_bytes;
 }
 
+int scheduler_know(struct scheduler *s, const char *payload, const char *workflow)
+{
+	size_t lane;
+
+	return lane_get(s, payload, workflow, false, &lane);
+}
+
+void count_move(struct scheduler *s, size_t lane, int from, int to)
+{
+	struct lane *l = &s->lanes[lane];
+	struct payload *p = &s->payloads[l->payload];
+
+	if (from >= 0)
+		s->counts[from]--;
+	if (to >= 0)
+		s->counts[to]++;
+	l->waiting = l->waiting - (from == TASK_READY) + (to == TASK_READY);
+	p->waiting = p->waiting - (from == TASK_READY) + (to == TASK_READY);
+	l->running = l->running - (from == TASK_RUNNING) + (to == TASK_RUNNING);
+	p->running = p->running - (from == TASK_RUNNING) + (to == TASK_RUNNING);
+}
+
+/* ---- put ---- */
+
+/* A run ages as one: from the first of its tasks on, by our own clock. */
+static int waits_from(struct scheduler *s, int64_t run, int64_t *ret_ns)
+{
+	if (s->last_run.run != run || s->last_run.waits_from_ns == 0) {
+		sqlite3_stmt *q = store_query(s->store,
+			"SELECT waits_from_ns FROM task WHERE run = ? ORDER BY id LIMIT 1", "i", run);
+		int rc = q ? sqlite3_step(q) : SQLITE_ERROR;
+
+		s->last_run.run = run;
+		s->last_run.waits_from_ns = rc == SQLITE_ROW ? sqlite3_column_int64(q, 0) : clock_utc().ns;
+		if (q)
+			sqlite3_reset(q);
+		if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+			return ERR_STORE;
+	}
+	*ret_ns = s->last_run.waits_from_ns > 0 ? s->last_run.waits_from_ns : 0;
+	return 0;
+}
+
 int scheduler_put(struct scheduler *s, const struct task_spec *t, int64_t *ret_task)
 {
-	int r = store_change(s->store);
+	struct candidate c = {
+		.age_ns = t->age_from.ns, .due_ns = t->deadline.ns ? t->deadline.ns : INT64_MAX};
+	unsigned on = t->retry.on ? t->retry.on : 1u << CLASS_TEMPORARY;
+	int64_t from_ns = 0;
 
+	if (strlen(t->stage) >= TASK_STAGE_BYTES || t->body_bytes > TASK_BODY_BYTES_MAX)
+		return ERR_LIMIT;
+	int r = store_change(s->store);
 	if (r == 0)
-		r = store_exec(s->store,
-			"INSERT INTO task(run, stage, payload, priority, age_from_ns, deadline_ns, "
-			"cpus_milli,"
-			" memory_bytes, retry_limit, backoff_ns) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-			"ittiiiiiii", t->run, t->stage, t->payload, (int64_t)t->priority, t->age_from.ns,
-			t->deadline.ns, (int64_t)t->cpus_milli, (int64_t)t->memory_bytes,
-			(int64_t)t->retry_limit, t->backoff_ns);
+		r = lane_get(s, t->payload, t->workflow ? t->workflow : "", false, &c.lane);
+	struct placing p = {.priority = t->priority};
+	if (r == 0 && s->n_orders) {
+		p = order_placing(s, 0, t->run, &s->lanes[c.lane], t->priority);
+		if (p.exempt)
+			r = lane_get(s, t->payload, t->workflow ? t->workflow : "", true, &c.lane);
+	}
+	if (r == 0)
+		r = waits_from(s, t->run, &from_ns);
 	if (r < 0)
 		return r;
-	*ret_task = sqlite3_last_insert_rowid(store_db(s->store));
+	c.rank = rank_of(&s->rules, (uint8_t)p.priority, from_ns);
+	r = store_exec(s->store,
+		"INSERT INTO task(run, stage, item, payload, declared, priority, blocked, age_from_ns, "
+		"deadline_ns, cpus_milli,"
+		" memory_bytes, time_ns, energy_mj, retry_limit, retry_on, backoff_ns, max_backoff_ns, "
+		"jitter,"
+		" lane, rank, due_ns, waits_from_ns, body)"
+		" VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		"ititiiiiiiiiiiiiidiiiib", t->run, t->stage, t->item, t->payload, (int64_t)t->priority,
+		(int64_t)p.priority, (int64_t)(p.held ? BLOCK_HELD : 0), t->age_from.ns, t->deadline.ns,
+		(int64_t)t->cpus_milli, (int64_t)t->memory_bytes, t->time_ns, (int64_t)t->energy_mj,
+		(int64_t)t->retry.limit, (int64_t)on, t->retry.backoff_ns, t->retry.max_backoff_ns,
+		t->retry.jitter, s->lanes[c.lane].id, c.rank, c.due_ns, from_ns, t->body, (int)t->body_bytes);
+	if (r < 0)
+		return r;
+	c.task.id = sqlite3_last_insert_rowid(store_db(s->store));
+	count_move(s, c.lane, -1, TASK_READY);
+	struct lane *l = &s->lanes[c.lane];
+	if (!p.held && l->known && (l->empty || candidate_before(&c, &l->head)))
+		l->known = false;
+	if (t->deadline.ns > 0 && t->deadline.ns < s->due_at_ns)
+		s->due_at_ns = t->deadline.ns;
 	s->dirty = true;
+	*ret_task = c.task.id;
 	return 0;
 }
 
-static void take_budget(struct scheduler *s, const struct task *t)
+int scheduler_body(struct scheduler *s, int64_t task, void *ret_body, size_t cap)
 {
-	s->running[s->n_running++] = *t;
-	s->cpus_milli += t->cpus_milli;
-	s->memory_bytes += t->memory_bytes;
-}
+	sqlite3_stmt *q = store_query(s->store, "SELECT body FROM task WHERE id = ?", "i", task);
+	int rc = q ? sqlite3_step(q) : SQLITE_ERROR;
+	int r = rc == SQLITE_DONE ? ERR_UNKNOWN : ERR_STORE;
 
-/* Gives the budget of a running task back. False when it is not running. */
-static bool return_budget(struct scheduler *s, int64_t id, struct task *ret_task)
-{
-	for (size_t i = 0; i < s->n_running; i++) {
-		if (s->running[i].id != id)
-			continue;
-		*ret_task = s->running[i];
-		s->running[i] = s->running[--s->n_running];
-		s->cpus_milli -= ret_task->cpus_milli;
-		s->memory_bytes -= ret_task->memory_bytes;
-		s->dirty = true;
-		return true;
+	if (rc == SQLITE_ROW) {
+		const void *body = sqlite3_column_blob(q, 0);
+		r = sqlite3_column_bytes(q, 0);
+		if (r > 0)
+			memcpy(ret_body, body, (size_t)r < cap ? (size_t)r : cap);
 	}
-	return false;
+	if (q)
+		sqlite3_reset(q);
+	return r;
 }
 
-static bool fits_now(const struct scheduler *s, const struct task *t)
-{
-	return s->n_running < RUNNING_MAX && s->n_running < s->budget.tasks &&
-	       s->cpus_milli + t->cpus_milli <= s->budget.cpus_milli &&
-	       s->memory_bytes + t->memory_bytes <= s->budget.memory_bytes;
-}
-
-static void start_effect(void *arg)
-{
-	struct pending_start *p = arg;
-	struct scheduler *s = p->scheduler;
-	int r = s->runner.start(s->runner.user, &p->task);
-
-	if (r < 0) {
-		struct task_end end = {.verdict = TASK_MACHINE};
-
-		snprintf(end.reason, sizeof(end.reason), "could not be started: %s", err_text(r));
-		if (scheduler_finish(s, p->task.id, &end) < 0)
-			log_error("task %lld: its failed start could not be recorded", (long long)p->task.id);
-	}
-	free(p);
-}
-
-static void read_task(sqlite3_stmt *q, struct task *ret_task)
-{
-	*ret_task = (struct task){
-		.id = sqlite3_column_int64(q, 0),
-		.run = sqlite3_column_int64(q, 1),
-		.priority = (uint8_t)sqlite3_column_int64(q, 3),
-		.cpus_milli = (uint32_t)sqlite3_column_int64(q, 4),
-		.memory_bytes = (uint64_t)sqlite3_column_int64(q, 5),
-		.attempt = (uint32_t)sqlite3_column_int64(q, 6) + 1,
-	};
-	snprintf(ret_task->stage, sizeof(ret_task->stage), "%s", (const char *)sqlite3_column_text(q, 2));
-}
-
-/* The task at the head of the queue: 1, 0 when there is none. */
-static int head(struct scheduler *s, struct utc_time now, struct task *ret_task)
-{
-	sqlite3_stmt *q = store_query(s->store,
-		"SELECT id, run, stage, priority, cpus_milli, memory_bytes, attempts FROM task"
-		" WHERE state = 0 AND not_before_ns <= ? ORDER BY priority DESC, age_from_ns, id LIMIT 1",
-		"i", now.ns);
-
-	if (!q)
-		return ERR_STORE;
-	int rc = sqlite3_step(q);
-	if (rc == SQLITE_ROW)
-		read_task(q, ret_task);
-	sqlite3_reset(q);
-	if (rc == SQLITE_ROW)
-		return 1;
-	return rc == SQLITE_DONE ? 0 : ERR_STORE;
-}
-
-static int start_task(struct scheduler *s, const struct task *t, struct utc_time now)
-{
-	struct pending_start *p = malloc(sizeof(*p));
-
-	if (!p)
-		return -ENOMEM;
-	*p = (struct pending_start){.scheduler = s, .task = *t};
-	int r = store_change(s->store);
-	if (r == 0)
-		r = store_exec(s->store,
-			"UPDATE task SET state = 1, attempts = attempts + 1, started_ns = ? WHERE id = ?",
-			"ii", now.ns, t->id);
-	if (r == 0)
-		r = store_effect(s->store, start_effect, p, free);
-	if (r < 0) {
-		free(p);
-		return r;
-	}
-	take_budget(s, t);
-	s->owner.on_started(s->owner.user, t, now);
-	return 0;
-}
-
-static int end_task(
-	struct scheduler *s, const struct task *t, enum task_state state, const struct task_end *end)
-{
-	int r = store_exec(s->store,
-		"UPDATE task SET state = ?, ended_ns = ?, reason = ?, wall_ns = ?, cpu_ns = ?, "
-		"memory_peak_bytes = ?"
-		" WHERE id = ?",
-		"iitiiii", (int64_t)state, clock_utc().ns, end->reason, end->wall_ns, end->cpu_ns,
-		(int64_t)end->memory_peak_bytes, t->id);
-
-	if (r < 0)
-		return r;
-	s->owner.on_ended(s->owner.user, t, state, end);
-	return 0;
-}
-
-/* Expires one task whose deadline has passed: 1, 0 when there is none left. */
-static int expire_one(struct scheduler *s, struct utc_time now)
-{
-	struct task t;
-	sqlite3_stmt *q = store_query(s->store,
-		"SELECT id, run, stage, priority, cpus_milli, memory_bytes, attempts FROM task"
-		" WHERE state = 0 AND deadline_ns > 0 AND deadline_ns <= ? LIMIT 1",
-		"i", now.ns);
-
-	if (!q)
-		return ERR_STORE;
-	int rc = sqlite3_step(q);
-	if (rc == SQLITE_ROW)
-		read_task(q, &t);
-	sqlite3_reset(q);
-	if (rc != SQLITE_ROW)
-		return rc == SQLITE_DONE ? 0 : ERR_STORE;
-	struct task_end end = {.verdict = TASK_BROKEN, .reason = "its deadline passed before it could start"};
-	int r = store_change(s->store);
-	if (r == 0)
-		r = end_task(s, &t, TASK_EXPIRED, &end);
-	return r < 0 ? r : 1;
-}
-
-/* The budget shrank since it was put: it would wait for ever, and everything behind it. */
-static int refuse(struct scheduler *s, const struct task *t)
-{
-	struct task_end end = {
-		.verdict = TASK_BROKEN, .reason = "it asks for more than the mission's budget has"};
-	int r = store_change(s->store);
-
-	return r == 0 ? end_task(s, t, TASK_FAILED, &end) : r;
-}
-
-static int find_wake(struct scheduler *s, struct utc_time now)
-{
-	sqlite3_stmt *q = store_query(s->store,
-		"SELECT ifnull(min(at), 0) FROM ("
-		"SELECT min(not_before_ns) AS at FROM task WHERE state = 0 AND not_before_ns > 0 AND "
-		"not_before_ns > ?1"
-		" UNION ALL SELECT min(deadline_ns) FROM task WHERE state = 0 AND deadline_ns > 0 AND "
-		"deadline_ns > ?1)",
-		"i", now.ns);
-
-	if (!q || sqlite3_step(q) != SQLITE_ROW)
-		return ERR_STORE;
-	s->wake_at.ns = sqlite3_column_int64(q, 0);
-	sqlite3_reset(q);
-	return 0;
-}
-
-int scheduler_dispatch(struct scheduler *s)
-{
-	while (s->dirty) {
-		struct utc_time now = clock_utc();
-		struct task t;
-		int r;
-
-		while ((r = expire_one(s, now)) > 0)
-			;
-		if (r == 0)
-			r = head(s, now, &t);
-		if (r > 0 && !scheduler_fits(s, t.cpus_milli, t.memory_bytes)) {
-			r = refuse(s, &t);
-		} else if (r > 0 && fits_now(s, &t)) {
-			r = start_task(s, &t, now);
-		} else if (r >= 0) {
-			s->dirty = false;
-			r = find_wake(s, now);
-		}
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
+/* ---- what is known ---- */
 
 bool scheduler_dirty(const struct scheduler *s)
 {
@@ -338,64 +261,6 @@ struct utc_time scheduler_wake_at(const struct scheduler *s)
 	return s->wake_at;
 }
 
-static int64_t backoff_for(int64_t first_ns, int64_t failed_tries)
-{
-	int64_t doublings = failed_tries - 1;
-
-	if (doublings > BACKOFF_DOUBLINGS_MAX)
-		doublings = BACKOFF_DOUBLINGS_MAX;
-	return first_ns << doublings;
-}
-
-/* How often each kind of failure has been met, and may be: counted apart, so that a full disk does not use up
- * what the workflow grants its stage. */
-static int read_tries(struct scheduler *s, int64_t task, bool machine, int64_t *ret_failed,
-	int64_t *ret_limit, int64_t *ret_backoff_ns)
-{
-	sqlite3_stmt *q = store_query(s->store,
-		"SELECT retry_limit, backoff_ns, tries_failed, machine_failed FROM task WHERE id = ?", "i",
-		task);
-
-	if (!q || sqlite3_step(q) != SQLITE_ROW)
-		return ERR_STORE;
-	*ret_limit = machine ? MACHINE_TRIES : sqlite3_column_int64(q, 0);
-	*ret_backoff_ns = machine ? NS_PER_S : sqlite3_column_int64(q, 1);
-	*ret_failed = sqlite3_column_int64(q, machine ? 3 : 2) + 1;
-	sqlite3_reset(q);
-	return 0;
-}
-
-/* Decides whether a failure is tried again, and when: 1 if so. */
-static int retry(struct scheduler *s, const struct task *t, const struct task_end *end)
-{
-	bool machine = end->verdict == TASK_MACHINE;
-	int64_t failed, limit, backoff_ns;
-	int r = read_tries(s, t->id, machine, &failed, &limit, &backoff_ns);
-
-	if (r < 0 || failed > limit)
-		return r;
-	r = store_exec(s->store,
-		"UPDATE task SET state = 0, not_before_ns = ?, reason = ?, tries_failed = tries_failed + ?,"
-		" machine_failed = machine_failed + ? WHERE id = ?",
-		"itiii", clock_utc().ns + backoff_for(backoff_ns, failed), end->reason, (int64_t)!machine,
-		(int64_t)machine, t->id);
-	return r < 0 ? r : 1;
-}
-
-int scheduler_finish(struct scheduler *s, int64_t task, const struct task_end *end)
-{
-	struct task t;
-
-	if (!return_budget(s, task, &t))
-		return ERR_STATE;
-	int r = store_change(s->store);
-	if (r == 0 && (end->verdict == TASK_TEMPORARY || end->verdict == TASK_MACHINE))
-		r = retry(s, &t, end);
-	if (r != 0)
-		return r < 0 ? r : 0;
-	return end_task(s, &t, end->verdict == TASK_SUCCEEDED ? TASK_DONE : TASK_FAILED, end);
-}
-
 size_t scheduler_interrupted(const struct scheduler *s)
 {
 	return s->interrupted;
@@ -406,20 +271,8 @@ size_t scheduler_running(const struct scheduler *s)
 	return s->n_running;
 }
 
-int scheduler_counts(struct scheduler *s, int64_t ret_counts[TASK_STATE_MAX])
+int scheduler_counts(const struct scheduler *s, int64_t ret_counts[TASK_STATE_MAX])
 {
-	int64_t counts[TASK_STATE_MAX] = {0};
-	sqlite3_stmt *q = store_query(s->store, "SELECT state, count(*) FROM task GROUP BY state", "");
-	int rc = SQLITE_ERROR;
-
-	while (q && (rc = sqlite3_step(q)) == SQLITE_ROW) {
-		int64_t state = sqlite3_column_int64(q, 0);
-		if (state >= 0 && state < TASK_STATE_MAX)
-			counts[state] = sqlite3_column_int64(q, 1);
-	}
-	if (rc != SQLITE_DONE)
-		return ERR_STORE;
-	sqlite3_reset(q);
-	memcpy(ret_counts, counts, sizeof(counts));
+	memcpy(ret_counts, s->counts, sizeof(s->counts));
 	return 0;
 }

@@ -28,6 +28,7 @@ struct options {
 	int input_fds[INPUTS_MAX];
 	size_t n_inputs;
 	bool events, keeper;
+	pid_t keeper_pid; /* of the process that main began in */
 };
 
 struct image {
@@ -59,6 +60,15 @@ struct camera {
 	struct buffer *lent;
 };
 
+/* How long the loop was busy between two waits. In nanoseconds. */
+struct busy {
+	uint64_t turns;
+	uint64_t ended_ns,
+		idle_ns; /* when the last turn ended, and how long the loop had waited until then */
+	uint64_t max_ns, asked_max_ns; /* since the start, and since somebody asked */
+	uint64_t commit_max_ns;        /* the part of it that dispatch, commit and effects took */
+};
+
 struct perigeed {
 	const struct options *o;
 	struct mission *mission;
@@ -69,6 +79,7 @@ struct perigeed {
 	uv_timer_t wake;
 	uv_signal_t on_term, on_int;
 	struct mono_time started;
+	struct busy busy;
 
 	struct store *store;
 	struct scheduler *scheduler;
@@ -112,8 +123,8 @@ extern const struct broker_callbacks broker_callbacks;
 WARN_UNUSED int subscribe(struct perigeed *d, const struct workflow *w);
 void cameras_finish(struct perigeed *d);
 
-/* status.c: answers on the control socket. */
-cJSON *answer(void *user, const char *ask, const cJSON *request);
+/* asks.c: answers on the control socket. */
+void answer(void *user, struct control_call *call, const char *ask, const cJSON *request);
 
 /* privileges.c: what needs them, giving them up, and the confinement that stays. */
 WARN_UNUSED int start_privileged(struct perigeed *d);

@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 #include "core/keeper.h"
 #include "core/log.h"
@@ -51,25 +52,28 @@ static void help(FILE *to)
 	      "\n"
 	      "Look at it with `perigee status`, `perigee runs`, `perigee show RUN`, `perigee logs RUN "
 	      "[STAGE]`.\n"
-	      "Exit status: 0 ended on request or the run is over, 64 usage, 65 a file has mistakes, 70 "
-	      "broke off,\n"
+	      "Exit status: 0 ended on request or the run is over, 64 usage, 65 a file has mistakes, 66 an "
+	      "input "
+	      "is missing,\n"
+	      "70 broke off, "
 	      "75 another perigeed has the state folder, 78 the mission cannot be started on this machine.\n",
 		to);
 }
 
+/* 0, or the exit status. */
 static int add_input(struct options *o, char *arg)
 {
 	char *eq = strchr(arg, '=');
 
 	if (!eq || eq == arg || !eq[1] || o->n_inputs == INPUTS_MAX) {
 		fprintf(stderr, "perigeed: expected --input NAME=FILE, found \"%s\"\n", arg);
-		return -EINVAL;
+		return EX_USAGE;
 	}
 	*eq = '\0';
 	int fd = open(eq + 1, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0) {
 		fprintf(stderr, "perigeed: %s: %s\n", eq + 1, strerror(errno));
-		return -errno;
+		return EX_NOINPUT;
 	}
 	o->input_names[o->n_inputs] = arg;
 	o->input_fds[o->n_inputs++] = fd;
@@ -103,8 +107,13 @@ int main(int argc, char **argv)
 		{"version", no_argument, NULL, OPT_VERSION},
 		{0},
 	};
-	struct options o = {.keeper = true};
+	struct options o = {.keeper = true, .keeper_pid = getpid()};
 	enum log_level shown = LOG_LEVEL_INFO;
+	int status;
+
+	/* Whoever started us may have left us descriptors, which the helpers and stages must not inherit. */
+	if (close_range(STDERR_FILENO + 1, ~0U, 0) < 0)
+		return EX_OSERR;
 
 	for (int c; (c = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
 		switch (c) {
@@ -122,8 +131,9 @@ int main(int argc, char **argv)
 			o.keeper = false;
 			break;
 		case OPT_INPUT:
-			if (add_input(&o, optarg) < 0)
-				return EX_USAGE;
+			status = add_input(&o, optarg);
+			if (status != 0)
+				return status;
 			break;
 		case OPT_EVENTS:
 			o.events = true;

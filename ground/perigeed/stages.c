@@ -97,12 +97,30 @@ int start_stage(void *user, const struct stage_launch *l)
 	return 0;
 }
 
+static enum task_class class_of(enum launch_end how)
+{
+	switch (how) {
+	case LAUNCH_LIMIT_TIME:
+		return CLASS_TIMEOUT;
+	case LAUNCH_LIMIT_MEMORY:
+		return CLASS_MEMORY;
+	case LAUNCH_LIMIT_OUTPUT:
+		return CLASS_OUTPUT;
+	case LAUNCH_SETUP_FAILED:
+		return CLASS_MACHINE;
+	case LAUNCH_KILLED: /* because somebody wanted it so */
+		return CLASS_BROKEN;
+	default:
+		return CLASS_FAILED;
+	}
+}
+
 static void on_stage_end(struct launcher *l, const struct launch_result *res, void *user)
 {
 	struct perigeed *d = user;
 	struct stage_exit e = {
 		.task = (int64_t)res->task,
-		.machine = res->how == LAUNCH_SETUP_FAILED,
+		.class = class_of(res->how),
 		.exited = res->how == LAUNCH_EXITED,
 		.code = res->code,
 		.wall_ns = (int64_t)res->wall_ns,

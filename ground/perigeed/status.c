@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
 #include <string.h>
 
-#include "perigeed.h"
+#include "asks.h"
 
 static void add_counts(
 	cJSON *j, const char *key, const int64_t *counts, size_t n, const char *(*name)(size_t i))
@@ -39,14 +40,27 @@ static cJSON *devices_json(struct perigeed *d)
 	return list;
 }
 
-cJSON *answer(void *user, const char *ask, const cJSON *request)
+/* How long the loop was not waiting, at most: in that time nobody was answered. */
+static void add_supervisor(struct perigeed *d, cJSON *j)
 {
-	struct perigeed *d = user;
-	int64_t tasks[TASK_STATE_MAX] = {0};
-	cJSON *j;
+	cJSON *o = cJSON_AddObjectToObject(j, "supervisor");
 
-	if (strcmp(ask, "status") || !(j = cJSON_CreateObject()))
-		return NULL;
+	cJSON_AddNumberToObject(o, "loop_max_ms", (double)d->busy.max_ns / NS_PER_MS);
+	cJSON_AddNumberToObject(o, "loop_max_ms_since_asked", (double)d->busy.asked_max_ns / NS_PER_MS);
+	cJSON_AddNumberToObject(o, "commit_max_ms", (double)d->busy.commit_max_ns / NS_PER_MS);
+	cJSON_AddNumberToObject(o, "turns", (double)d->busy.turns);
+	cJSON_AddNumberToObject(o, "commits", (double)store_commits(d->store));
+	d->busy.asked_max_ns = 0;
+}
+
+int ask_status(struct perigeed *d, struct control_call *call, const cJSON *request, cJSON **ret_body,
+	char *ret_reason, size_t cap)
+{
+	int64_t tasks[TASK_STATE_MAX] = {0};
+	cJSON *j = cJSON_CreateObject();
+
+	if (!j)
+		return -ENOMEM;
 	cJSON_AddStringToObject(j, "mission", d->mission->name);
 	cJSON_AddStringToObject(j, "spacecraft", d->mission->spacecraft);
 	cJSON_AddStringToObject(j, "version", PERIGEE_VERSION);
@@ -62,5 +76,7 @@ cJSON *answer(void *user, const char *ask, const cJSON *request)
 	cJSON_AddItemToObject(j, "devices", devices_json(d));
 	if (d->downlink)
 		cJSON_AddItemToObject(j, "downlink", downlink_status(d->downlink));
-	return j;
+	add_supervisor(d, j);
+	*ret_body = j;
+	return ASK_ANSWERED;
 }

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <sysexits.h>
 
+#include "core/boot.h"
 #include "core/file.h"
 #include "core/log.h"
 #include "perigeed.h"
@@ -88,6 +89,8 @@ static int load_workflows(struct perigeed *d)
 		}
 		if (r == 0)
 			r = subscribe(d, w);
+		if (r == 0) /* so that it can be held before it ever ran */
+			r = scheduler_know(d->scheduler, workflow_payload(w), workflow_name(w));
 		complaints_print(&c, stderr);
 		complaints_finish(&c);
 		/* The others go on without it. */
@@ -262,6 +265,12 @@ int supervise(void *options)
 	/* A change of user takes the parent-death signal away: after it. */
 	if (r == 0 && o->keeper && prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
 		r = -errno;
+	/* It may have died before that, without a signal for us. */
+	if (r == 0 && o->keeper && getppid() != o->keeper_pid) {
+		log_error("the keeper is gone");
+		r = ERR_PEER;
+	}
+	(void)boot_id(); /* what a confined process can no longer read */
 	if (r == 0)
 		r = confine(d);
 	if (r == 0)

@@ -57,22 +57,54 @@ static void end_turn(struct perigeed *d)
 		set_wake(d);
 }
 
+/* From the end of one turn to the end of the next, less what libuv has waited in between: callbacks of timers
+ * and of what was polled, and the turn's end itself. By libuv's clock, as its time of waiting is. */
+static void measure(struct busy *b, uv_loop_t *loop, uint64_t began_ns)
+{
+	uint64_t now_ns = uv_hrtime(), idle_ns = uv_metrics_idle_time(loop);
+	uint64_t busy_ns = now_ns - b->ended_ns - (idle_ns - b->idle_ns);
+	bool first = b->turns++ == 0; /* what came before it was the start */
+
+	b->ended_ns = now_ns;
+	b->idle_ns = idle_ns;
+	if (now_ns - began_ns > b->commit_max_ns)
+		b->commit_max_ns = now_ns - began_ns;
+	if (!first && busy_ns > b->max_ns)
+		b->max_ns = busy_ns;
+	if (!first && busy_ns > b->asked_max_ns)
+		b->asked_max_ns = busy_ns;
+}
+
 static void on_turn(uv_prepare_t *h)
 {
-	end_turn(h->data);
+	struct perigeed *d = h->data;
+	uint64_t began_ns = uv_hrtime();
+
+	end_turn(d);
+	measure(&d->busy, h->loop, began_ns);
 }
 
 static void on_signal(uv_signal_t *s, int number)
 {
+	struct perigeed *d = s->data;
+
 	log_info("ending on request");
+	/* The machine may be shut down next: not because of a task. */
+	int r = d->status == 0 ? scheduler_retire(d->scheduler) : 0;
+	if (r == 0)
+		r = store_turn_end(d->store);
+	if (r < 0)
+		log_error("the end on request is not on record: %s", err_text(r));
 	stop(s->data, 0);
 	(void)number;
 }
 
 int turn_start(struct perigeed *d)
 {
-	int r = uv_prepare_init(&d->loop, &d->turn);
+	int r = uv_loop_configure(&d->loop, UV_METRICS_IDLE_TIME);
 
+	if (r == 0)
+		r = uv_prepare_init(&d->loop, &d->turn);
 	d->turn.data = d->wake.data = d->on_term.data = d->on_int.data = d;
 	if (r == 0)
 		r = uv_timer_init(&d->loop, &d->wake);

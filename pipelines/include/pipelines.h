@@ -40,6 +40,8 @@ const char *workflow_payload(const struct workflow *w);
 size_t workflow_stage_count(const struct workflow *w);
 /* Stage i in the file's order. */
 const char *workflow_stage_name(const struct workflow *w, size_t i);
+/* The number of the k-th stage that it needs, smaller than workflow_stage_count; SIZE_MAX past the last. */
+size_t workflow_stage_need(const struct workflow *w, size_t i, size_t k);
 /* The device that trigger i waits for, or NULL past the last. */
 const char *workflow_trigger_device(const struct workflow *w, size_t i);
 /* The trigger input that a person means by `name`: itself, or the stage input that is fed from it. NULL if
@@ -71,9 +73,9 @@ struct stage_launch {
 
 struct stage_exit {
 	int64_t task;
-	bool machine; /* it never ran, for a reason that is not its own */
-	bool exited;  /* by itself, with this code */
+	bool exited; /* by itself, with this code */
 	int code;
+	enum task_class class;                 /* when it did not */
 	char reason[TASK_REASON_BYTES];        /* when it did not exit by itself: which limit, which signal */
 	char last_line[TASK_REASON_BYTES / 2]; /* of its log, printable */
 	int64_t wall_ns, cpu_ns;

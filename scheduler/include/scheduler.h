@@ -8,8 +8,10 @@
  * with scheduler_finish; the owner hears of it in the same turn, so that what follows from an end is in one
  * commit with it.
  *
- * Order: priority, larger first; then age, older first. A task past its deadline never starts. The task at
- * the head that does not fit waits, and everything behind it: nothing overtakes.
+ * Order: the critical class first, by priority; then everything else by priority, of which a task gains one
+ * for each slice of `ageing` that its run has waited; then the nearer deadline; then age, older first. A task
+ * past its deadline never starts. When the task at the head does not fit, smaller ones behind it start only
+ * if, by the declared time limits, they do not delay it.
  */
 #ifndef SCHEDULER_H
 #define SCHEDULER_H
@@ -20,7 +22,12 @@
 #include "core/store.h"
 
 #define TASK_STAGE_BYTES 64
+#define TASK_PAYLOAD_BYTES 64
+#define TASK_WORKFLOW_BYTES 64
+#define TASK_BODY_BYTES_MAX 4096
 #define TASK_REASON_BYTES 256
+#define QUEUE_QUOTAS_MAX 64
+#define QUEUE_RUNNING_MAX 64
 
 /* The numbers are in the database: they never change. */
 enum task_state {
@@ -29,43 +36,72 @@ enum task_state {
 	TASK_DONE = 2,
 	TASK_FAILED = 3,
 	TASK_EXPIRED = 4, /* its deadline passed before it started */
+	TASK_CANCELLED = 5,
+	TASK_POISON = 6, /* its sandbox, or the machine, broke under it too often */
 	TASK_STATE_MAX
 };
 
 const char *task_state_name(enum task_state state);
 
+/* What kind of failure an attempt ended with. The numbers are in the database, as bits of what is tried
+ * again. */
+enum task_class {
+	CLASS_TEMPORARY = 0, /* it said so (EX_TEMPFAIL) */
+	CLASS_FAILED = 1,    /* another exit code, or a signal */
+	CLASS_TIMEOUT = 2,   /* of one attempt */
+	CLASS_MEMORY = 3,    /* more than it may have */
+	CLASS_OUTPUT = 4,    /* not what was declared */
+	CLASS_MACHINE = 5, /* not its fault (no sandbox, no descriptors, no space): tried again by a count of
+			    * its own, whatever the workflow says */
+	CLASS_BROKEN = 6,  /* never tried again */
+	CLASS_MAX
+};
+
+const char *task_class_name(enum task_class class);
+
 /* What is asked for when a task is put. Texts are borrowed during the call. */
 struct task_spec {
 	int64_t run;
 	const char *stage;
+	int64_t item; /* of a foreach; -1: none */
 	const char *payload;
+	const char *workflow;     /* NULL: "" */
 	uint8_t priority;         /* larger matters more */
 	struct utc_time age_from; /* older goes first among equals */
 	struct utc_time deadline; /* .ns 0: none */
 	uint32_t cpus_milli;      /* thousandths of a CPU */
 	uint64_t memory_bytes;
-	uint32_t retry_limit; /* further attempts after a temporary failure */
-	int64_t backoff_ns;   /* before the first of these; doubles each time */
+	int64_t time_ns;    /* its time limit once it runs; 0: none */
+	uint64_t energy_mj; /* millijoules that it says it will take; 0: not said */
+	struct task_retry {
+		uint32_t limit;     /* further attempts */
+		unsigned on;        /* after these classes, bits 1 << enum task_class; 0: CLASS_TEMPORARY */
+		int64_t backoff_ns; /* before the first of these; doubles each time */
+		int64_t max_backoff_ns; /* 0: no bound */
+		double jitter;          /* 0..1: up to this fraction of the wait is taken off at random */
+	} retry;
+	const void *body;  /* the owner's own bytes about it, kept with it; may be NULL */
+	size_t body_bytes; /* at most TASK_BODY_BYTES_MAX */
 };
 
 struct task {
-	int64_t id, run;
+	int64_t id, run, item;
 	char stage[TASK_STAGE_BYTES];
+	char payload[TASK_PAYLOAD_BYTES];
+	char workflow[TASK_WORKFLOW_BYTES];
 	uint8_t priority;
 	uint32_t cpus_milli;
 	uint64_t memory_bytes;
+	int64_t time_ns;
 	uint32_t attempt; /* from 1 */
 };
 
-enum task_verdict {
-	TASK_SUCCEEDED,
-	TASK_TEMPORARY, /* may be tried again (EX_TEMPFAIL), as often as the workflow says */
-	TASK_MACHINE,   /* not its fault (no sandbox, no descriptors, no space): tried again, whatever the workflow says */
-	TASK_BROKEN,    /* not worth another try */
-};
-
 struct task_end {
-	enum task_verdict verdict;
+	bool succeeded;
+	enum task_class class; /* when it did not */
+	/* Its sandbox broke under it after it had started: tried again, alone, until that counts as poison.
+	 */
+	bool broke;
 	char reason[TASK_REASON_BYTES]; /* "" on success */
 	int64_t wall_ns, cpu_ns;
 	uint64_t memory_peak_bytes;
@@ -74,15 +110,20 @@ struct task_end {
 /* How tasks are executed. Plugged in by perigeed. */
 struct task_runner {
 	/* The task is committed as running. 0: scheduler_finish will be called once for it, in a later
-	 * callback. Negative: it could not be started; the scheduler fails it with this error. */
+	 * callback. Negative: it could not be started, which counts as CLASS_MACHINE. */
 	int (*start)(void *user, const struct task *task);
+	/* Ends a running task early; scheduler_finish follows as ever. May be NULL: it runs to its end. */
+	int (*stop)(void *user, int64_t task);
 	void *user;
 };
 
 /* Who owns the work. Called within a turn; may put further tasks. */
 struct task_owner {
 	void (*on_started)(void *user, const struct task *task, struct utc_time at);
-	/* For good: done, failed or expired (not for an attempt that will be tried again). */
+	/* An attempt ended, and the task waits for another: not before this time (.ns 0: at once), for this
+	 * reason. Not for what was found running at the start. May be NULL. */
+	void (*on_again)(void *user, const struct task *task, struct utc_time not_before, const char *reason);
+	/* For good. */
 	void (*on_ended)(
 		void *user, const struct task *task, enum task_state state, const struct task_end *end);
 	void *user;
@@ -94,6 +135,25 @@ struct scheduler_budget {
 	uint32_t tasks;
 };
 
+/* Of one payload; 0: no limit. */
+struct queue_quota {
+	char payload[TASK_PAYLOAD_BYTES];
+	uint32_t tasks;         /* running at once */
+	uint32_t waiting;       /* in the queue: see scheduler_room */
+	int64_t cpu_ns_per_day; /* of CPU time in one day of UTC; when it is used up nothing more of it starts
+				 */
+};
+
+struct queue_rules {
+	uint16_t critical; /* from this priority on; 256: there is no critical class */
+	int64_t ageing_ns; /* one priority for each; 0: none */
+	uint32_t poison;   /* a task under which something broke so often does not run again; 0: no bound */
+	uint32_t history;  /* tasks that are over and still kept; 0: all */
+	struct queue_quota quotas[QUEUE_QUOTAS_MAX];
+	size_t n_quotas;
+};
+extern const struct queue_rules queue_rules_default;
+
 struct scheduler;
 
 /* Makes the tables and requeues what was running when the last process ended, as interrupted. The store
@@ -101,25 +161,86 @@ struct scheduler;
 WARN_UNUSED int scheduler_create(
 	struct store *store, const struct scheduler_budget *budget, struct scheduler **ret_scheduler);
 void scheduler_destroy(struct scheduler *s);
+/* The machine may go down now, and that is no task's doing: from here on nothing starts. Within a turn. */
+WARN_UNUSED int scheduler_retire(struct scheduler *s);
+/* Other rules than the default. Before the first dispatch. */
+WARN_UNUSED int scheduler_set_rules(struct scheduler *s, const struct queue_rules *rules);
 void scheduler_plug(struct scheduler *s, const struct task_runner *runner, const struct task_owner *owner);
 
 /* Whether a task of this size can ever run. */
 bool scheduler_fits(const struct scheduler *s, uint32_t cpus_milli, uint64_t memory_bytes);
+/* Whether the payload may begin something new: ERR_LIMIT with the reason when as many tasks of it wait as its
+ * quota allows. For whoever makes runs; what belongs to a run that has begun is always taken. */
+WARN_UNUSED int scheduler_room(const struct scheduler *s, const char *payload, char *ret_reason, size_t cap);
+/* ERR_LIMIT: a text or the body is too long, or there are more than LANES_MAX workflows. */
 WARN_UNUSED int scheduler_put(struct scheduler *s, const struct task_spec *spec, int64_t *ret_task);
+/* The body of a task: its length, of which at most cap bytes are copied. ERR_UNKNOWN. */
+WARN_UNUSED int scheduler_body(struct scheduler *s, int64_t task, void *ret_body, size_t cap);
+
+/* ---- commands ----
+ * All of one turn, durable with it, and surviving a restart. They return the number of tasks concerned, or
+ * ERR_UNKNOWN (the queue knows nothing such), ERR_STATE (over already, not held, …) or ERR_LIMIT (too many
+ * stand), with the reason in words. */
+
+/* In the database: the numbers never change; from narrow to wide. */
+enum queue_scope {
+	QUEUE_TASK = 0,
+	QUEUE_RUN = 1,
+	QUEUE_WORKFLOW = 2,
+	QUEUE_PAYLOAD = 3,
+	QUEUE_ALL = 4,
+	QUEUE_SCOPE_MAX
+};
+
+struct queue_target {
+	enum queue_scope scope;
+	int64_t id;       /* QUEUE_TASK, QUEUE_RUN */
+	const char *name; /* QUEUE_WORKFLOW, QUEUE_PAYLOAD; borrowed during the call */
+};
+
+/* There is such a workflow: so that it can be held before it ever ran. */
+WARN_UNUSED int scheduler_know(struct scheduler *s, const char *payload, const char *workflow);
+
+/* Nothing of it starts from now on, also not what is put later; what runs goes on. Deadlines pass as ever.
+ * Holding and releasing are orders that stand. The narrowest about a task counts, and a wider one that is
+ * given later replaces those within it: `hold all`, then `release` of one payload, lets this payload alone go
+ * on. */
+WARN_UNUSED int scheduler_hold(
+	struct scheduler *s, const struct queue_target *t, char *ret_reason, size_t cap);
+WARN_UNUSED int scheduler_release(
+	struct scheduler *s, const struct queue_target *t, char *ret_reason, size_t cap);
+/* What waits ends as TASK_CANCELLED, told to the owner by the next dispatches, a slice in each; what runs is
+ * stopped after the commit, and ends so however it ends. What is put later is not concerned: that is the
+ * owner's business. */
+WARN_UNUSED int scheduler_cancel(
+	struct scheduler *s, const struct queue_target *t, const char *why, char *ret_reason, size_t cap);
+/* 0..255, or QUEUE_PRIORITY_DECLARED: as it was put. Stands for what is put later, too. */
+#define QUEUE_PRIORITY_DECLARED (-1)
+WARN_UNUSED int scheduler_reprioritise(
+	struct scheduler *s, const struct queue_target *t, int priority, char *ret_reason, size_t cap);
+/* The run puts no more tasks: orders about it are forgotten. */
+WARN_UNUSED int scheduler_run_over(struct scheduler *s, int64_t run);
+/* Nothing at all starts while there is a reason; NULL: go on. Not kept over a restart. */
+void scheduler_pause(struct scheduler *s, const char *why);
+
+/* ---- the loop ---- */
+
 /* Before the end of each turn. Cheap when nothing changed. */
 WARN_UNUSED int scheduler_dispatch(struct scheduler *s);
 /* ERR_STATE when the task is not running. */
 WARN_UNUSED int scheduler_finish(struct scheduler *s, int64_t task, const struct task_end *end);
 /* Whether something may start that could not before: scheduler_dispatch would look. */
 bool scheduler_dirty(const struct scheduler *s);
-/* When time alone may change what starts (a backoff ends, a deadline passes), as the last dispatch saw it:
- * call scheduler_poke then. .ns 0: never. */
+/* When time alone may change what starts (a backoff ends, a deadline passes), or when work that is done in
+ * slices goes on, as the last dispatch saw it: call scheduler_poke then. .ns 0: never. */
 struct utc_time scheduler_wake_at(const struct scheduler *s);
 void scheduler_poke(struct scheduler *s);
 
-/* How many tasks were found running at the start, and will run again. */
+/* Tests: the jitter of backoffs follows from this. */
+void scheduler_seed(struct scheduler *s, uint64_t seed);
+/* How many tasks were found running at the start. */
 size_t scheduler_interrupted(const struct scheduler *s);
 size_t scheduler_running(const struct scheduler *s);
-WARN_UNUSED int scheduler_counts(struct scheduler *s, int64_t ret_counts[TASK_STATE_MAX]);
+WARN_UNUSED int scheduler_counts(const struct scheduler *s, int64_t ret_counts[TASK_STATE_MAX]);
 
 #endif

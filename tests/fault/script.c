@@ -70,8 +70,7 @@ static int put(struct script *s)
 		.age_from.ns = m.age_ns,
 		.cpus_milli = 1,
 		.memory_bytes = 1,
-		.retry_limit = RETRY_LIMIT,
-		.backoff_ns = 1};
+		.retry = {.limit = RETRY_LIMIT, .backoff_ns = 1}};
 	int r = scheduler_put(s->scheduler, &spec, &m.id);
 
 	if (r < 0)
@@ -87,13 +86,13 @@ static int finish(struct script *s, struct model_task *m)
 	struct task_end end = {.reason = "", .wall_ns = 1, .cpu_ns = 1};
 
 	if (luck < 5) {
-		end.verdict = TASK_SUCCEEDED;
+		end.succeeded = true;
 		m->state = MODEL_DONE;
 	} else if (luck == 5) {
-		end.verdict = TASK_BROKEN;
+		end.class = CLASS_BROKEN;
 		m->state = MODEL_FAILED;
 	} else {
-		end.verdict = TASK_TEMPORARY;
+		end.class = CLASS_TEMPORARY;
 		m->state = m->failed_tries++ < RETRY_LIMIT ? MODEL_WAITING : MODEL_FAILED;
 	}
 	if (luck >= 5)
@@ -194,7 +193,7 @@ static void see_ended(void *user, const struct task *t, enum task_state state, c
 static int see_all(struct store *store, struct seen *seen)
 {
 	struct scheduler_budget one = {.cpus_milli = 1000, .memory_bytes = 1000, .tasks = 1};
-	struct task_end done = {.verdict = TASK_SUCCEEDED};
+	struct task_end done = {.succeeded = true};
 	struct scheduler *sched = NULL;
 	int r = scheduler_create(store, &one, &sched);
 

@@ -1,158 +1,40 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The queue against a simple model, with crashes; its rules one by one, on a fake clock. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include "core/file.h"
-#include "scheduler.h"
-
-#define TASKS_MAX 400
-
-static char dir[64], path[96];
-static struct store *store;
-static struct scheduler *sched;
-static struct scheduler_budget budget;
-
-/* What the runner and the owner heard, in order. */
-static struct task started[TASKS_MAX];
-static size_t n_started;
-static struct {
-	int64_t id;
-	enum task_state state;
-	struct task_end end;
-} ended[TASKS_MAX];
-static size_t n_ended;
-static int start_result;
-static uint64_t commits_at_start;
-
-static int on_start(void *user, const struct task *t)
-{
-	/* Commit, then act: the row is on disk before the runner hears of it. */
-	assert_false(store_changing(store));
-	commits_at_start = store_commits(store);
-	started[n_started++] = *t;
-	return start_result;
-}
-
-static void on_started(void *user, const struct task *t, struct utc_time at)
-{
-	assert_true(store_changing(store));
-}
-
-static void on_ended(void *user, const struct task *t, enum task_state state, const struct task_end *end)
-{
-	assert_true(store_changing(store));
-	ended[n_ended].id = t->id;
-	ended[n_ended].state = state;
-	ended[n_ended++].end = *end;
-}
-
-static void open_all(void)
-{
-	char why[128];
-
-	assert_int_equal(store_open(path, &store, why, sizeof(why)), 0);
-	assert_int_equal(scheduler_create(store, &budget, &sched), 0);
-	scheduler_plug(sched, &(struct task_runner){.start = on_start},
-		&(struct task_owner){.on_started = on_started, .on_ended = on_ended});
-	assert_int_equal(store_turn_end(store), 0);
-}
-
-static void close_all(void)
-{
-	scheduler_destroy(sched);
-	store_close(store); /* what is not committed is lost, as in a crash */
-}
-
-static void turn(void)
-{
-	do {
-		assert_int_equal(scheduler_dispatch(sched), 0);
-		assert_int_equal(store_turn_end(store), 0);
-	} while (scheduler_dirty(sched));
-}
-
-static int64_t put(uint8_t priority, int64_t age_s, uint32_t cpus_milli)
-{
-	struct task_spec spec = {.run = 1,
-		.stage = "s",
-		.payload = "p",
-		.priority = priority,
-		.age_from.ns = age_s * NS_PER_S,
-		.cpus_milli = cpus_milli,
-		.memory_bytes = 1,
-		.retry_limit = 2,
-		.backoff_ns = NS_PER_S};
-	int64_t id;
-
-	assert_int_equal(scheduler_put(sched, &spec, &id), 0);
-	return id;
-}
-
-static void finish(int64_t id, enum task_verdict verdict)
-{
-	struct task_end end = {.verdict = verdict, .reason = "because", .cpu_ns = 5};
-
-	assert_int_equal(scheduler_finish(sched, id, &end), 0);
-}
-
-static int setup(void **state)
-{
-	strcpy(dir, "/tmp/perigee-test-XXXXXX");
-	if (!mkdtemp(dir))
-		return -1;
-	snprintf(path, sizeof(path), "%s/db", dir);
-	budget = (struct scheduler_budget){.cpus_milli = 2000, .memory_bytes = 1000, .tasks = 2};
-	n_started = n_ended = 0;
-	start_result = 0;
-	clock_set_fake((struct mono_time){0}, (struct utc_time){1000 * NS_PER_S});
-	open_all();
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	close_all();
-	clock_real();
-	return dir_remove(dir);
-}
+/* The life of a task: put, started, ended, tried again. */
+#include "bench.h"
 
 static void test_order_is_priority_then_age(void **state)
 {
 	int64_t a, b, c;
 
 	budget.tasks = 1;
-	close_all();
-	open_all();
+	reopen_all();
 	a = put(10, 3, 1);
 	b = put(200, 2, 1);
 	c = put(200, 1, 1);
 	turn();
 	assert_int_equal(n_started, 1);
 	assert_int_equal(started[0].id, c);
-	finish(c, TASK_SUCCEEDED);
+	succeed(c);
 	turn();
 	assert_int_equal(started[1].id, b);
-	finish(b, TASK_SUCCEEDED);
+	succeed(b);
 	turn();
 	assert_int_equal(started[2].id, a);
 }
 
 static void test_nothing_overtakes_a_head_that_does_not_fit(void **state)
 {
-	int64_t running = put(200, 1, 1500), head = put(150, 1, 1000), small = put(100, 1, 100);
+	int64_t running = put(200, 1, 1500), head = put(150, 1, 2000), small = put(100, 1, 100);
 
 	turn();
 	assert_int_equal(n_started, 1);
-	finish(running, TASK_SUCCEEDED);
+	succeed(running);
+	turn();
+	assert_int_equal(n_started, 2);
+	assert_int_equal(started[1].id, head);
+	succeed(head);
 	turn();
 	assert_int_equal(n_started, 3);
-	assert_int_equal(started[1].id, head);
 	assert_int_equal(started[2].id, small);
 	assert_true(scheduler_fits(sched, 2000, 1000));
 	assert_false(scheduler_fits(sched, 2001, 1000));
@@ -164,7 +46,7 @@ static void test_what_can_never_fit_does_not_block(void **state)
 	int64_t first = put(200, 1, 2000), large = put(150, 1, 2000), small = put(100, 1, 100);
 
 	turn();
-	finish(first, TASK_SUCCEEDED);
+	succeed(first);
 	assert_int_equal(store_turn_end(store), 0);
 	close_all();
 	budget.cpus_milli = 1000; /* the mission file changed */
@@ -194,7 +76,7 @@ static void test_temporary_failure_is_tried_again_with_backoff(void **state)
 	int64_t id = put(1, 1, 1);
 
 	turn();
-	finish(id, TASK_TEMPORARY);
+	failed(id, CLASS_TEMPORARY);
 	turn();
 	assert_int_equal(n_started, 1);
 	assert_int_equal(n_ended, 0);
@@ -204,13 +86,13 @@ static void test_temporary_failure_is_tried_again_with_backoff(void **state)
 	turn();
 	assert_int_equal(n_started, 2);
 	assert_int_equal(started[1].attempt, 2);
-	finish(id, TASK_TEMPORARY); /* the second wait is twice as long */
+	failed(id, CLASS_TEMPORARY); /* the second wait is twice as long */
 	turn();
 	assert_int_equal(scheduler_wake_at(sched).ns, 1003 * NS_PER_S);
 	clock_set_fake((struct mono_time){0}, (struct utc_time){1003 * NS_PER_S});
 	scheduler_poke(sched);
 	turn();
-	finish(id, TASK_TEMPORARY); /* the limit of two further attempts is reached */
+	failed(id, CLASS_TEMPORARY); /* the limit of two further attempts is reached */
 	turn();
 	assert_int_equal(n_started, 3);
 	assert_int_equal(n_ended, 1);
@@ -221,14 +103,14 @@ static void test_temporary_failure_is_tried_again_with_backoff(void **state)
 static void test_failures_of_the_machine_do_not_use_up_the_retries(void **state)
 {
 	int64_t id = put(1, 1, 1), now_s = 1000;
-	static const enum task_verdict ends[] = {
-		TASK_MACHINE, TASK_MACHINE, TASK_MACHINE, TASK_TEMPORARY, TASK_TEMPORARY, TASK_TEMPORARY};
+	static const enum task_class ends[] = {CLASS_MACHINE, CLASS_MACHINE, CLASS_MACHINE, CLASS_TEMPORARY,
+		CLASS_TEMPORARY, CLASS_TEMPORARY};
 
 	for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
 		turn();
 		assert_int_equal(n_started, i + 1);
 		assert_int_equal(n_ended, 0);
-		finish(id, ends[i]);
+		failed(id, ends[i]);
 		now_s += 100;
 		clock_set_fake((struct mono_time){0}, (struct utc_time){now_s * NS_PER_S});
 		scheduler_poke(sched);
@@ -236,6 +118,60 @@ static void test_failures_of_the_machine_do_not_use_up_the_retries(void **state)
 	turn();
 	assert_int_equal(n_ended, 1);
 	assert_int_equal(ended[0].state, TASK_FAILED);
+}
+
+static void test_retry_by_class_up_to_the_longest_wait(void **state)
+{
+	int64_t id = put_spec((struct task_spec){.run = 1,
+		.retry = {.limit = 9,
+			.on = 1 << CLASS_TIMEOUT | 1 << CLASS_MEMORY,
+			.backoff_ns = NS_PER_S,
+			.max_backoff_ns = 3 * NS_PER_S}});
+	static const int64_t waits_s[] = {1, 2, 3, 3};
+	int64_t s = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(waits_s); i++) {
+		turn();
+		failed(id, i % 2 ? CLASS_TIMEOUT : CLASS_MEMORY);
+		s += waits_s[i];
+		assert_int_equal(n_again, i + 1);
+		assert_int_equal(again[i].not_before.ns, (1000 + s) * NS_PER_S);
+		assert_string_equal(again[i].reason, "because");
+		at(s);
+	}
+	turn();
+	failed(id, CLASS_TEMPORARY); /* not one of those that it names */
+	assert_int_equal(n_ended, 1);
+	assert_int_equal(ended[0].state, TASK_FAILED);
+}
+
+static void test_what_is_broken_is_never_tried_again(void **state)
+{
+	int64_t id = put_spec((struct task_spec){.run = 1, .retry = {.limit = 9, .on = UINT32_MAX >> 26}});
+
+	turn();
+	failed(id, CLASS_BROKEN);
+	assert_int_equal(ended[0].state, TASK_FAILED);
+}
+
+static void test_jitter_takes_off_up_to_its_fraction(void **state)
+{
+	int64_t least = INT64_MAX, most = 0;
+
+	budget.tasks = 64;
+	reopen_all();
+	for (int i = 0; i < 64; i++)
+		put_spec((struct task_spec){
+			.run = 1, .retry = {.limit = 1, .backoff_ns = 100 * NS_PER_S, .jitter = 0.2}});
+	turn();
+	for (size_t i = 0; i < 64; i++) {
+		failed(started[i].id, CLASS_TEMPORARY);
+		int64_t wait_ns = again[i].not_before.ns - 1000 * NS_PER_S;
+		least = wait_ns < least ? wait_ns : least;
+		most = wait_ns > most ? wait_ns : most;
+	}
+	assert_in_range(least, 80 * NS_PER_S, 84 * NS_PER_S);
+	assert_in_range(most, 96 * NS_PER_S, 100 * NS_PER_S);
 }
 
 static void test_past_its_deadline_a_task_never_starts(void **state)
@@ -257,7 +193,7 @@ static void test_past_its_deadline_a_task_never_starts(void **state)
 	assert_int_equal(n_ended, 1);
 	assert_int_equal(ended[0].id, late);
 	assert_int_equal(ended[0].state, TASK_EXPIRED);
-	finish(first, TASK_SUCCEEDED);
+	succeed(first);
 	turn();
 	assert_int_equal(n_started, 1);
 }
@@ -290,157 +226,32 @@ static void test_a_start_that_fails_is_tried_again_then_ends_the_task(void **sta
 
 static void test_finishing_what_does_not_run_changes_nothing(void **state)
 {
-	struct task_end end = {.verdict = TASK_SUCCEEDED};
+	struct task_end end = {.succeeded = true};
 	int64_t id = put(1, 1, 1);
 
 	assert_int_equal(scheduler_finish(sched, id, &end), ERR_STATE);
 	turn();
-	finish(id, TASK_SUCCEEDED);
+	succeed(id);
 	assert_int_equal(scheduler_finish(sched, id, &end), ERR_STATE);
 	turn();
 	assert_int_equal(n_ended, 1);
 }
 
-/* ---- against a model ---- */
-
-struct model_task {
-	int64_t id;
-	uint8_t priority;
-	int64_t age_s;
-	enum { M_READY, M_RUNNING, M_DONE, M_FAILED } state;
-};
-
-static struct model_task model[TASKS_MAX], committed[TASKS_MAX];
-static size_t n_model, n_committed;
-
-static uint32_t rng;
-static uint32_t next_random(uint32_t below)
-{
-	rng = rng * 1664525u + 1013904223u;
-	return (uint32_t)(((uint64_t)(rng >> 8) * below) >> 24);
-}
-
-static struct model_task *model_head(void)
-{
-	struct model_task *best = NULL;
-
-	for (size_t i = 0; i < n_model; i++) {
-		struct model_task *t = &model[i];
-		if (t->state == M_READY && (!best || t->priority > best->priority ||
-						   (t->priority == best->priority && t->age_s < best->age_s)))
-			best = t;
-	}
-	return best;
-}
-
-static size_t model_count(int state)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < n_model; i++)
-		n += model[i].state == (unsigned)state;
-	return n;
-}
-
-static void model_turn(void)
-{
-	size_t first = n_started = 0;
-
-	turn();
-	for (struct model_task *t; model_count(M_RUNNING) < budget.tasks && (t = model_head());) {
-		assert_true(first < n_started);
-		assert_int_equal(started[first++].id, t->id);
-		t->state = M_RUNNING;
-	}
-	assert_int_equal(first, n_started);
-	memcpy(committed, model, sizeof(model));
-	n_committed = n_model;
-}
-
-static void model_crash(void)
-{
-	close_all();
-	memcpy(model, committed, sizeof(model));
-	n_model = n_committed;
-	for (size_t i = 0; i < n_model; i++)
-		if (model[i].state == M_RUNNING)
-			model[i].state = M_READY;
-	open_all();
-}
-
-static void run_model(uint32_t seed)
-{
-	int64_t counts[TASK_STATE_MAX];
-
-	rng = seed;
-	n_model = n_committed = 0;
-	for (int step = 0; step < 300; step++) {
-		uint32_t what = next_random(10);
-
-		n_ended = 0;
-		if (what < 4 && n_model < TASKS_MAX) {
-			struct model_task *t = &model[n_model++];
-			*t = (struct model_task){
-				.priority = (uint8_t)next_random(5), .age_s = next_random(4)};
-			t->id = put(t->priority, t->age_s, 1);
-			/* Equal in both: the one that was put first goes first, which the model's order has
-			 * too. */
-		} else if (what < 7 && model_count(M_RUNNING)) {
-			struct model_task *t = model;
-			for (uint32_t skip = next_random((uint32_t)model_count(M_RUNNING)) + 1; skip; t++)
-				skip -= t->state == M_RUNNING;
-			t--;
-			bool good = next_random(3) > 0;
-			finish(t->id, good ? TASK_SUCCEEDED : TASK_BROKEN);
-			t->state = good ? M_DONE : M_FAILED;
-		} else if (what == 7) {
-			model_crash();
-		} else {
-			model_turn();
-		}
-	}
-	model_turn();
-	assert_int_equal(scheduler_counts(sched, counts), 0);
-	assert_int_equal(counts[TASK_READY], model_count(M_READY));
-	assert_int_equal(counts[TASK_RUNNING], model_count(M_RUNNING));
-	assert_int_equal(counts[TASK_DONE], model_count(M_DONE));
-	assert_int_equal(counts[TASK_FAILED], model_count(M_FAILED));
-}
-
-static void test_random_operations_and_crashes_agree_with_the_model(void **state)
-{
-	for (uint32_t seed = 1; seed <= 10; seed++) {
-		run_model(seed);
-		close_all();
-		assert_int_equal(dir_remove(path), 0);
-		char extra[128];
-		snprintf(extra, sizeof(extra), "%s-wal", path);
-		unlink(extra);
-		snprintf(extra, sizeof(extra), "%s-shm", path);
-		unlink(extra);
-		open_all();
-	}
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_order_is_priority_then_age, setup, teardown),
-		cmocka_unit_test_setup_teardown(
-			test_nothing_overtakes_a_head_that_does_not_fit, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_what_can_never_fit_does_not_block, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_put_and_start_share_one_commit, setup, teardown),
-		cmocka_unit_test_setup_teardown(
-			test_temporary_failure_is_tried_again_with_backoff, setup, teardown),
-		cmocka_unit_test_setup_teardown(
-			test_failures_of_the_machine_do_not_use_up_the_retries, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_past_its_deadline_a_task_never_starts, setup, teardown),
-		cmocka_unit_test_setup_teardown(
-			test_a_start_that_fails_is_tried_again_then_ends_the_task, setup, teardown),
-		cmocka_unit_test_setup_teardown(
-			test_finishing_what_does_not_run_changes_nothing, setup, teardown),
-		cmocka_unit_test_setup_teardown(
-			test_random_operations_and_crashes_agree_with_the_model, setup, teardown),
+		TEST(test_order_is_priority_then_age),
+		TEST(test_nothing_overtakes_a_head_that_does_not_fit),
+		TEST(test_what_can_never_fit_does_not_block),
+		TEST(test_put_and_start_share_one_commit),
+		TEST(test_temporary_failure_is_tried_again_with_backoff),
+		TEST(test_failures_of_the_machine_do_not_use_up_the_retries),
+		TEST(test_retry_by_class_up_to_the_longest_wait),
+		TEST(test_what_is_broken_is_never_tried_again),
+		TEST(test_jitter_takes_off_up_to_its_fraction),
+		TEST(test_past_its_deadline_a_task_never_starts),
+		TEST(test_a_start_that_fails_is_tried_again_then_ends_the_task),
+		TEST(test_finishing_what_does_not_run_changes_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

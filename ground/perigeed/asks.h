@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* perigeed, inside: what can be asked on the control socket. */
+#ifndef PERIGEED_ASKS_H
+#define PERIGEED_ASKS_H
+
+#include "perigeed.h"
+
+#define ASK_REASON_BYTES 512
+
+enum ask_result {
+	ASK_ANSWERED, /* *ret_body is the answer; NULL: memory is short */
+	ASK_CHANGED,  /* the same, true when this turn is committed */
+	ASK_LATER,    /* the call was kept, and will be answered */
+};
+
+/* One of enum ask_result; negative with the reason, and nothing was changed. `request` is borrowed. */
+typedef int (*ask_fn)(struct perigeed *d, struct control_call *call, const cJSON *request, cJSON **ret_body,
+	char *ret_reason, size_t cap);
+
+/* Answers after this turn's commit. */
+void reply_committed(struct perigeed *d, struct control_call *call, cJSON *body);
+
+/* status.c */
+int ask_status(struct perigeed *d, struct control_call *call, const cJSON *request, cJSON **ret_body,
+	char *ret_reason, size_t cap);
+
+#endif

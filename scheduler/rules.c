@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The rules of the mission, and the order that follows from them. */
+#include <string.h>
+
+#include "queue.h"
+
+#define CRITICAL_RANK (INT64_C(1) << 40) /* far before whatever ageing may reach */
+
+const struct queue_rules queue_rules_default = {
+	.critical = 200, .ageing_ns = 600 * NS_PER_S, .poison = 5, .history = 100000};
+
+int64_t rank_of(const struct queue_rules *rules, uint8_t priority, int64_t waits_from_ns)
+{
+	if (priority >= rules->critical)
+		return -CRITICAL_RANK - priority;
+	/* Time is cut into slices of `ageing`; who has waited one slice more counts as one priority more.
+	 * What is the same for all at any instant, the slice of now, need not be in it: so the order stands
+	 * still. */
+	int64_t slice = rules->ageing_ns > 0 ? waits_from_ns / rules->ageing_ns : 0;
+	return slice - priority;
+}
+
+static int rule_changed(struct scheduler *s, const char *name, int64_t value, bool *changed)
+{
+	sqlite3_stmt *q = store_query(s->store, "SELECT value FROM queue_fact WHERE name = ?", "t", name);
+	int rc = q ? sqlite3_step(q) : SQLITE_ERROR;
+	bool same = rc == SQLITE_ROW && sqlite3_column_int64(q, 0) == value;
+
+	if (q)
+		sqlite3_reset(q);
+	if (same)
+		return 0;
+	if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+		return ERR_STORE;
+	*changed = true;
+	int r = store_change(s->store);
+	return r < 0 ? r
+		     : store_exec(s->store, "INSERT OR REPLACE INTO queue_fact(name, value) VALUES(?, ?)",
+			       "ti", name, value);
+}
+
+int scheduler_set_rules(struct scheduler *s, const struct queue_rules *rules)
+{
+	bool changed = false;
+	int r = rule_changed(s, "critical", rules->critical, &changed);
+
+	if (r == 0)
+		r = rule_changed(s, "ageing", rules->ageing_ns, &changed);
+	if (r == 0 && changed)
+		r = store_exec(s->store,
+			"UPDATE task SET rank = CASE WHEN priority >= ?1 THEN ?2 - priority"
+			" WHEN ?3 > 0 THEN waits_from_ns / ?3 - priority ELSE -priority END WHERE state = 0",
+			"iii", (int64_t)rules->critical, -CRITICAL_RANK, rules->ageing_ns);
+	if (r < 0)
+		return r;
+	s->rules = *rules;
+	for (size_t i = 0; i < s->n_payloads; i++)
+		s->payloads[i].quota = quota_of(s, s->payloads[i].name);
+	for (size_t i = 0; i < s->n_lanes; i++)
+		lane_forget(s, i);
+	s->suspects = s->dirty = true;
+	return 0;
+}
