@@ -8,7 +8,7 @@
 static struct action {
 	uint64_t handler, flags, restorer, mask;
 } actions[SIGNALS];
-static uint64_t blocked;
+static uint64_t blocked, pending; /* a bit a signal, from 1 */
 
 int64_t sys_exit(const uint64_t a[6])
 {
@@ -88,8 +88,10 @@ static int64_t raise_signal(uint64_t number)
 		return -EINVAL;
 	if (number == 0 || actions[number].handler == 1 || number == 17 || number == 18 || number == 23 || number == 28)
 		return 0;
-	if (blocked >> (number - 1) & 1 && number != 9)
+	if (blocked >> (number - 1) & 1 && number != 9) {
+		pending |= 1ull << (number - 1);
 		return 0;
+	}
 	if (actions[number].handler)
 		say("signal %lu: its handler is not called in this runtime", number);
 	format(why, sizeof(why), "raised by itself");
@@ -137,6 +139,11 @@ int64_t sys_rt_sigprocmask(const uint64_t a[6])
 		if (a[0] > 2)
 			return -EINVAL;
 		blocked = a[0] == 0 ? blocked | set : a[0] == 1 ? blocked & ~set : set;
+	}
+	while (pending & ~blocked) {
+		int bit = __builtin_ctzll(pending & ~blocked);
+		pending &= ~(1ull << bit);
+		raise_signal((uint64_t)bit + 1);
 	}
 	return a[2] ? copy_out(a[2], &was, sizeof(was)) : 0;
 }

@@ -28,6 +28,9 @@ struct launch_limits {
 	int64_t wall_ns;       /* from launch to end */
 	uint32_t cpus_milli;   /* thousandths of a CPU, 10 to 1000000 */
 	uint32_t pids;         /* processes and threads, 1 to 4096 */
+	/* What a stage that runs in a virtual machine has of memory_bytes (the rest is the monitor's); 0: it is
+	 * a container. */
+	uint64_t guest_bytes;
 };
 
 struct launch_request {

@@ -15,6 +15,7 @@
 
 static const char help[] =
 	"Usage: perigee-vm [OPTION...] PROGRAM [ARGUMENT...]\n"
+	"       perigee-vm --install DIR [--qemu PATH] [--kernel PATH]\n"
 	"\n"
 	"Runs the stage PROGRAM, a static ELF file for x86-64, in a virtual machine, with the files in /in and /out, and "
 	"ends\nas it ended. The launcher starts it in a cell; by hand it serves to try a stage as a unikernel:\n"
@@ -22,6 +23,7 @@ static const char help[] =
 	"  mkdir -p try/in try/out try/tmp && cp scene.pam try/in/scene\n"
 	"  perigee-vm --root try --out report=4096 ./my-stage\n"
 	"\n"
+	"  --install DIR   makes DIR the root of a cell for virtual machines: QEMU and the files that it needs, no more\n"
 	"  --root DIR      where in, out and tmp are (default: /)\n"
 	"  --memory MIB    of the machine (default 64)\n"
 	"  --tmp BYTES     that files in the stage's /tmp may have (default: a quarter of the memory)\n"
@@ -108,6 +110,7 @@ static int end_as(const struct vm_end *e)
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
+		{"install", required_argument, NULL, 'i'},
 		{"root", required_argument, NULL, 'r'},
 		{"memory", required_argument, NULL, 'm'},
 		{"tmp", required_argument, NULL, 't'},
@@ -119,14 +122,22 @@ int main(int argc, char **argv)
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0},
 	};
-	static struct vm vm = {
-		.root = "", .qemu = VM_QEMU, .kernel = VM_KERNEL, .accel = "tcg", .memory_mib = 64};
+	static struct vm vm; /* large, and all of it zero in the file */
 	static struct vm_end end;
 	extern char **environ;
+	const char *install = NULL;
 	int o, bad = 0;
 
+	vm.root = "";
+	vm.qemu = VM_QEMU;
+	vm.kernel = VM_KERNEL;
+	vm.accel = "tcg";
+	vm.memory_mib = 64;
 	while ((o = getopt_long(argc, argv, "+", options, NULL)) >= 0) {
 		switch (o) {
+		case 'i':
+			install = optarg;
+			break;
 		case 'r':
 			vm.root = realpath(optarg, NULL);
 			bad |= !vm.root || strlen(vm.root) > VM_ROOT_BYTES_MAX;
@@ -160,7 +171,9 @@ int main(int argc, char **argv)
 			bad = 1;
 		}
 	}
-	if (bad || optind == argc) {
+	if (!bad && install && optind == argc)
+		return vm_install(install, vm.qemu, vm.kernel) < 0 ? EX_CANTCREAT : 0;
+	if (bad || install || optind == argc) {
 		fputs("perigee-vm: see perigee-vm --help\n", stderr);
 		return EX_USAGE;
 	}

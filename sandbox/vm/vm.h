@@ -21,6 +21,11 @@
 #define VM_ARGS_MAX 128
 #define VM_ROOT_BYTES_MAX 1000
 
+/* Where things are in the root of a cell that vm_install has made. */
+#define VM_CELL_QEMU "/usr/bin/qemu-system-x86_64"
+#define VM_CELL_KERNEL "/boot/guest"
+#define VM_CELL_SELF "/perigee-vm"
+
 enum { /* sysexits.h, beside what the stage itself may say */
 	VM_EXIT_GUEST = 70,  /* the guest itself failed, or cannot run this program */
 	VM_EXIT_MACHINE = 71 /* QEMU cannot run, or died */
@@ -69,5 +74,9 @@ struct vm_end {
 	int qemu_status; /* of wait */
 };
 int vm_run(const struct vm *vm, struct vm_end *ret_end);
+
+
+/* vm-install.c: makes DIR such a root. Says what is missing and what to install; negative. */
+int vm_install(const char *dir, const char *qemu, const char *kernel);
 
 #endif
