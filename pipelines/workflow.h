@@ -23,6 +23,8 @@
 #define WF_JSON_BYTES_MAX (1u << 20) /* a JSON output is read by the supervisor: a limit of its own */
 #define WF_OUTPUT_BYTES_MAX (UINT64_C(4) << 30)
 #define WF_NONE SIZE_MAX
+#define WF_GUEST_BYTES_MIN (UINT64_C(4) << 20)
+#define WF_GUEST_OVERHEAD_BYTES (UINT64_C(64) << 20) /* of the monitor of a virtual machine, beside the stage's memory */
 
 enum wf_source { WF_FROM_TRIGGER, WF_FROM_STAGE };
 
@@ -113,6 +115,7 @@ struct wf_stage {
 			*/
 	uint32_t cpus_milli, pids;
 	uint64_t memory_bytes;
+	uint64_t guest_bytes; /* runtime: unikernel: what the machine has of memory_bytes; 0: a container */
 	int64_t time_ns;    /* of one attempt */
 	int64_t timeout_ns; /* of the stage; 0: none */
 	uint64_t energy_mj; /* millijoules of one attempt; 0: not said */
