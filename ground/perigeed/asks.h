@@ -20,8 +20,19 @@ typedef int (*ask_fn)(struct perigeed *d, struct control_call *call, const cJSON
 /* Answers after this turn's commit. */
 void reply_committed(struct perigeed *d, struct control_call *call, cJSON *body);
 
-/* status.c */
-int ask_status(struct perigeed *d, struct control_call *call, const cJSON *request, cJSON **ret_body,
-	char *ret_reason, size_t cap);
+#define ASK(name)                                                                                            \
+	int ask_##name(struct perigeed *d, struct control_call *call, const cJSON *request,                  \
+		cJSON **ret_body, char *ret_reason, size_t cap)
+
+ASK(status); /* status.c */
+
+/* questions.c */
+ASK(queue);
+ASK(explain);
+
+/* orders.c */
+ASK(hold);
+ASK(release);
+ASK(priority);
 
 #endif

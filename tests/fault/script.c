@@ -7,6 +7,9 @@
 #define RUNNING_MAX 3
 #define START_S 1000
 
+/* Order is by priority, then age, then id: what the model can foresee whenever it is asked. */
+static const struct queue_rules plain_rules = {.critical = 256};
+
 static uint64_t rnd(uint64_t *state)
 {
 	uint64_t z = (*state += UINT64_C(0x9e3779b97f4a7c15));
@@ -131,6 +134,8 @@ int script_open(struct script *s, const char *path)
 	int r = store_open(path, &s->store, why, sizeof(why));
 	if (r == 0)
 		r = scheduler_create(s->store, &budget, &s->scheduler);
+	if (r == 0)
+		r = scheduler_set_rules(s->scheduler, &plain_rules);
 	if (r < 0)
 		return r;
 	scheduler_plug(s->scheduler, &(struct task_runner){.start = on_start, .user = s},
@@ -201,7 +206,9 @@ static int see_all(struct store *store, struct seen *seen)
 		return r;
 	scheduler_plug(sched, &(struct task_runner){.start = see_start, .user = seen},
 		&(struct task_owner){.on_started = see_started, .on_ended = see_ended, .user = seen});
-	r = scheduler_counts(sched, seen->counts);
+	r = scheduler_set_rules(sched, &plain_rules);
+	if (r == 0)
+		r = scheduler_counts(sched, seen->counts);
 	while (r == 0) {
 		r = scheduler_dispatch(sched);
 		if (r == 0)

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What an operator orders of the queue and of runs. Each is within one turn; the answer follows its commit.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "asks.h"
+#include "core/json.h"
+
+static int bad(char *ret_reason, size_t cap, const char *text)
+{
+	snprintf(ret_reason, cap, "%s", text);
+	return -EINVAL;
+}
+
+/* One of task, run, workflow, payload, all; names are borrowed from the request. */
+static int read_target(const cJSON *request, struct queue_target *ret, char *ret_reason, size_t cap)
+{
+	static const struct {
+		const char *key;
+		enum queue_scope scope;
+	} keys[] = {{"task", QUEUE_TASK}, {"run", QUEUE_RUN}, {"workflow", QUEUE_WORKFLOW},
+		{"payload", QUEUE_PAYLOAD}, {"all", QUEUE_ALL}};
+	static const char which[] =
+		"name one of task (a number), run (a number), workflow, payload, all (true)";
+	struct queue_target t = {.scope = QUEUE_SCOPE_MAX};
+
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+		if (!cJSON_HasObjectItem(request, keys[i].key))
+			continue;
+		if (t.scope != QUEUE_SCOPE_MAX)
+			return bad(ret_reason, cap, which);
+		t.scope = keys[i].scope;
+		t.id = json_int(request, keys[i].key, 0);
+		t.name = json_str(request, keys[i].key);
+	}
+	switch (t.scope) {
+	case QUEUE_TASK:
+	case QUEUE_RUN:
+		if (t.id <= 0)
+			return bad(ret_reason, cap, which);
+		break;
+	case QUEUE_WORKFLOW:
+	case QUEUE_PAYLOAD:
+		if (!t.name || !*t.name)
+			return bad(ret_reason, cap, which);
+		break;
+	case QUEUE_ALL:
+		if (!cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(request, "all")))
+			return bad(ret_reason, cap, which);
+		break;
+	default:
+		return bad(ret_reason, cap, which);
+	}
+	*ret = t;
+	return 0;
+}
+
+/* The answer to an order that concerned `n` tasks or runs. */
+static int changed(int n, const char *what, cJSON **ret_body)
+{
+	cJSON *j = n < 0 ? NULL : cJSON_CreateObject();
+
+	if (n < 0)
+		return n;
+	cJSON_AddNumberToObject(j, what, n);
+	*ret_body = j;
+	return ASK_CHANGED;
+}
+
+int ask_hold(struct perigeed *d, struct control_call *call, const cJSON *request, cJSON **ret_body,
+	char *ret_reason, size_t cap)
+{
+	struct queue_target t;
+	int r = read_target(request, &t, ret_reason, cap);
+
+	return r < 0 ? r : changed(scheduler_hold(d->scheduler, &t, ret_reason, cap), "tasks", ret_body);
+}
+
+int ask_release(struct perigeed *d, struct control_call *call, const cJSON *request, cJSON **ret_body,
+	char *ret_reason, size_t cap)
+{
+	struct queue_target t;
+	int r = read_target(request, &t, ret_reason, cap);
+
+	return r < 0 ? r : changed(scheduler_release(d->scheduler, &t, ret_reason, cap), "tasks", ret_body);
+}
+
+int ask_priority(struct perigeed *d, struct control_call *call, const cJSON *request, cJSON **ret_body,
+	char *ret_reason, size_t cap)
+{
+	const cJSON *value = cJSON_GetObjectItemCaseSensitive(request, "priority");
+	int64_t priority = cJSON_IsNull(value) ? QUEUE_PRIORITY_DECLARED : json_int(request, "priority", -2);
+	struct queue_target t;
+	int r = read_target(request, &t, ret_reason, cap);
+
+	if (r == 0 && (priority < QUEUE_PRIORITY_DECLARED || priority > 255 ||
+			      (priority == QUEUE_PRIORITY_DECLARED && !cJSON_IsNull(value))))
+		r = bad(ret_reason, cap, "priority: expected 0 to 255, or null for that of the workflow");
+	if (r < 0)
+		return r;
+	return changed(
+		scheduler_reprioritise(d->scheduler, &t, (int)priority, ret_reason, cap), "tasks", ret_body);
+}
