@@ -104,8 +104,10 @@ int as_unikernel(
 	request->rootfs_fd = im->vm_root_fd;
 	request->argv = command->argv;
 	request->limits.guest_bytes = l->guest_bytes;
-	/* The machine writes whole sectors. */
+	/* The monitor writes whole sectors, and its own order first; it lowers the limit itself before QEMU runs. */
 	request->limits.file_bytes = (request->limits.file_bytes + 511) & ~UINT64_C(511);
+	if (request->limits.file_bytes < VM_FILE_BYTES)
+		request->limits.file_bytes = VM_FILE_BYTES;
 	if (request->limits.pids < VM_PIDS)
 		request->limits.pids = VM_PIDS;
 	return r;

@@ -181,6 +181,7 @@ WARN_UNUSED int image_build(
  */
 
 #define VM_OVERHEAD_BYTES (UINT64_C(64) << 20) /* of the monitor and QEMU, beside the guest's memory */
+#define VM_FILE_BYTES (UINT64_C(64) << 20)     /* that it writes for itself, in its /tmp */
 #define VM_PIDS 32                             /* QEMU's threads */
 #define VM_WORDS_BYTES 16384
 

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -126,6 +126,18 @@ static void read_control(const struct vm *vm, int fd, struct vm_end *end)
 	}
 }
 
+/* The order may be larger than any output. From here on nothing is written but outputs. */
+static int limit_files(const struct vm *vm)
+{
+	uint64_t most = 0;
+
+	for (size_t i = 0; i < vm->n_files; i++)
+		if (vm->files[i].kind == GUEST_FILE_OUT && vm->files[i].bytes > most)
+			most = vm->files[i].bytes;
+	most = (most + 511) & ~UINT64_C(511);
+	return setrlimit(RLIMIT_FSIZE, &(struct rlimit){most, most});
+}
+
 int vm_run(const struct vm *vm, struct vm_end *end)
 {
 	static struct command c;
@@ -143,7 +155,7 @@ int vm_run(const struct vm *vm, struct vm_end *end)
 	if (pid == 0) {
 		int null = open("/dev/null", O_RDONLY);
 		char *const none[] = {NULL};
-		if (fcntl(control[1], F_SETFD, 0) == 0 && dup2(null, 0) == 0)
+		if (fcntl(control[1], F_SETFD, 0) == 0 && dup2(null, 0) == 0 && limit_files(vm) == 0)
 			execve(c.argv[0], c.argv, none);
 		fprintf(stderr, "perigee-vm: %s: %s\n", c.argv[0], strerror(errno));
 		_exit(127);
