@@ -118,6 +118,7 @@ void on_run_ended(void *user, int64_t run);
 extern const struct launcher_callbacks launcher_callbacks;
 int resolve_image(void *user, const char *name, struct stage_image *ret_image, char *ret_reason, size_t cap);
 int start_stage(void *user, const struct stage_launch *l);
+int stop_stage(void *user, int64_t task);
 /* unikernels.c: what virtual machines need; privileged, before the confinement. */
 WARN_UNUSED int prepare_unikernels(struct perigeed *d);
 int check_unikernel(void *user, const char *image, char *ret_reason, size_t cap);
