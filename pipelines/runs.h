@@ -111,6 +111,11 @@ WARN_UNUSED int run_input_of(struct store *store, const struct workflow *w, int6
 /* The parameters of a run. *ret is owned. */
 WARN_UNUSED int run_params(struct store *store, int64_t run, cJSON **ret_params);
 
+/* ---- provenance.c ---- */
+
+/* The text that a run began with, read again; NULL when it is not understood. The caller destroys it. */
+struct workflow *run_kept_workflow(struct store *store, int64_t run);
+
 /* ---- run-workflow.c ---- */
 
 /* The workflow of a run, from memory or from the text kept with it. */

@@ -80,7 +80,8 @@ int main(void)
 			return 1;
 		int r = workflow_parse(text, len, &limits, &c, &w);
 		ms[i] = now_ms() - from;
-		complaints_print(&c, stderr);
+		if (r < 0)
+			complaints_print(&c, stderr);
 		complaints_finish(&c);
 		if (r < 0 || workflow_stage_count(w) != STAGES)
 			return 1;
