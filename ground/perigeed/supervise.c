@@ -80,7 +80,7 @@ static int start_parts(struct perigeed *d)
 		.loop = &d->loop,
 		.state_dir = d->state,
 		.log_bytes_max = m->log_bytes_max,
-		.launcher = {.resolve = resolve_image, .start = start_stage, .user = d},
+		.launcher = {.resolve = resolve_image, .start = start_stage, .stop = stop_stage, .user = d},
 		.sink = {.put = put_product, .user = d},
 		.on_run_ended = on_run_ended,
 		.on_stage = on_stage,
