@@ -23,7 +23,7 @@
 #define INPUTS_MAX 16
 
 struct options {
-	const char *mission, *state, *run;
+	const char *mission, *state, *run, *params;
 	const char *input_names[INPUTS_MAX];
 	int input_fds[INPUTS_MAX];
 	size_t n_inputs;
@@ -118,6 +118,7 @@ extern const struct launcher_callbacks launcher_callbacks;
 int resolve_image(void *user, const char *name, struct stage_image *ret_image, char *ret_reason, size_t cap);
 int start_stage(void *user, const struct stage_launch *l);
 int stop_stage(void *user, int64_t task);
+int freeze_stage(void *user, int64_t task, bool frozen);
 
 /* cameras.c: frames from the broker into the store, then into runs. */
 extern const struct broker_callbacks broker_callbacks;

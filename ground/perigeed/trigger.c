@@ -65,9 +65,11 @@ static int start(struct trigger *t, cJSON **ret_body, char *ret_reason, size_t c
 		snprintf(ret_reason, cap, "input %s: %s", t->in[t->failed].name, err_text(t->imported));
 		return t->imported;
 	}
+	const struct workflow *w = pipelines_workflow(t->d->pipelines, t->workflow);
 	for (size_t i = 0; i < t->n; i++)
-		in[i] = (struct run_input){
-			.name = t->in[i].name, .digest = t->in[i].digest, .bytes = t->in[i].bytes};
+		in[i] = (struct run_input){.name = workflow_input_name(w, t->in[i].name),
+			.digest = t->in[i].digest,
+			.bytes = t->in[i].bytes};
 	int r = pipelines_run(t->d->pipelines, &request, &run, ret_reason, cap);
 	if (r < 0)
 		return r;
@@ -108,6 +110,10 @@ static int take_input(struct trigger *t, const char *name, char *ret_reason, siz
 		return -EINVAL;
 	}
 	memcpy(in->name, name, strlen(name) + 1);
+	if (!workflow_input_name(pipelines_workflow(t->d->pipelines, t->workflow), name)) {
+		snprintf(ret_reason, cap, "workflow %s has no input %s", t->workflow, name);
+		return -EINVAL;
+	}
 	for (size_t i = 0; i + 1 < t->n; i++) {
 		if (!strcmp(t->in[i].name, name)) {
 			snprintf(ret_reason, cap, "input %s is given twice", name);
@@ -141,6 +147,10 @@ static int read_request(struct trigger *t, const cJSON *request, char *ret_reaso
 		return -EINVAL;
 	}
 	memcpy(t->workflow, workflow, strlen(workflow) + 1);
+	if (!pipelines_workflow(t->d->pipelines, workflow)) {
+		snprintf(ret_reason, cap, "there is no workflow %s", workflow);
+		return ERR_UNKNOWN;
+	}
 	if ((params && !cJSON_IsObject(params)) || (inputs && !cJSON_IsArray(inputs)) ||
 		cJSON_GetArraySize(inputs) > CONTROL_FDS_MAX) {
 		snprintf(ret_reason, cap, "params: expected an object; inputs: a list of at most %d names",
