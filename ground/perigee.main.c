@@ -38,6 +38,7 @@ static const struct command {
 	const char *does;
 } commands[] = {
 	{"lint", command_lint_all, "check a workflow, mission or policy file"},
+	{"graph", command_graph, "a picture of a workflow, or of a run as it is"},
 	{"run", command_run, "run one workflow on this machine"},
 	{"hold", command_hold, "let nothing of a task, run, workflow or payload start"},
 	{"release", command_release, "let what was held start again"},
