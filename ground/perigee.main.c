@@ -40,6 +40,8 @@ static const struct command {
 	{"lint", command_lint_all, "check a workflow, mission or policy file"},
 	{"graph", command_graph, "a picture of a workflow, or of a run as it is"},
 	{"run", command_run, "run one workflow on this machine"},
+	{"queue", command_queue, "what runs and what waits, as it would run"},
+	{"explain", command_explain, "why a task waits or was chosen"},
 	{"hold", command_hold, "let nothing of a task, run, workflow or payload start"},
 	{"release", command_release, "let what was held start again"},
 	{"priority", command_priority, "change how important something in the queue is"},
