@@ -119,6 +119,7 @@ static int launch(struct active *a, int in_fd, int out_fd, char *ret_why, size_t
 {
 	struct pipelines *p = a->p;
 	struct stage_image image;
+	struct stage_output outputs[WF_OUTPUTS_MAX];
 	char label[TASK_STAGE_BYTES + 64];
 	int r = p->o.launcher.resolve(p->o.launcher.user, a->stage->image, &image, ret_why, cap);
 
@@ -126,6 +127,8 @@ static int launch(struct active *a, int in_fd, int out_fd, char *ret_why, size_t
 		r = cache_key(p, a->w, a->task.run, a->at, image.digest, &a->values, a->cache_key);
 	if (r < 0)
 		return r;
+	for (size_t i = 0; i < a->stage->n_outputs; i++)
+		outputs[i] = (struct stage_output){a->stage->outputs[i].name, a->stage->outputs[i].max_bytes};
 	write_label(a, label, sizeof(label));
 	struct stage_launch l = {
 		.task = a->task.id,
@@ -141,6 +144,9 @@ static int launch(struct active *a, int in_fd, int out_fd, char *ret_why, size_t
 		.pids = a->stage->pids,
 		.memory_bytes = a->stage->memory_bytes,
 		.output_bytes_max = largest_output(a->stage),
+		.guest_bytes = a->stage->guest_bytes,
+		.outputs = outputs,
+		.n_outputs = a->stage->n_outputs,
 		.time_ns = a->stage->time_ns,
 	};
 	return p->o.launcher.start(p->o.launcher.user, &l);

@@ -44,6 +44,8 @@ WARN_UNUSED int workflow_check_uses(
 const char *workflow_name(const struct workflow *w);
 const char *workflow_payload(const struct workflow *w);
 size_t workflow_stage_count(const struct workflow *w);
+/* Whether a stage of it is a unikernel. */
+bool workflow_has_unikernel(const struct workflow *w);
 /* Stage i in the file's order. */
 const char *workflow_stage_name(const struct workflow *w, size_t i);
 /* The number of the k-th stage that it needs, smaller than workflow_stage_count; SIZE_MAX past the last. */
@@ -74,6 +76,11 @@ struct stage_image {
 	const char *const *argv, *const *env; /* borrowed likewise; NULL-terminated */
 };
 
+struct stage_output {
+	const char *name;
+	uint64_t max_bytes;
+};
+
 struct stage_launch {
 	int64_t task;
 	const char *label; /* "run-7.cloud" */
@@ -84,6 +91,9 @@ struct stage_launch {
 	uint64_t log_bytes_max;
 	uint32_t cpus_milli, pids;
 	uint64_t memory_bytes, output_bytes_max;
+	uint64_t guest_bytes; /* of memory_bytes, what a virtual machine is to have; 0: a container */
+	const struct stage_output *outputs;
+	size_t n_outputs;
 	int64_t time_ns;
 };
 
@@ -102,6 +112,8 @@ struct stage_launcher {
 	/* ERR_IMAGE or other with the reason. */
 	int (*resolve)(
 		void *user, const char *image, struct stage_image *ret_image, char *ret_reason, size_t cap);
+	/* Whether this image can run as a unikernel here: ERR_IMAGE or other with the reason. NULL: none can. */
+	int (*check_unikernel)(void *user, const char *image, char *ret_reason, size_t cap);
 	/* 0: pipelines_stage_exited follows, once, from a later callback. */
 	int (*start)(void *user, const struct stage_launch *launch);
 	/* Ends a stage early; pipelines_stage_exited follows as ever. NULL: it ends by itself. */
