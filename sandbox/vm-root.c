@@ -73,13 +73,14 @@ static int check_program(const struct sandbox_image *image, char *ret_reason, si
 	if (architecture && !strcmp(architecture, "amd64") && !interpreter[0])
 		return 0;
 	snprintf(ret_reason, cap,
-		"%.200s cannot run as a unikernel: it must be a static ELF program for x86-64 (link it with -static)",
+		"%.200s cannot run as a unikernel: it must be a static ELF program for x86-64 (link it with "
+		"-static)",
 		image->argv[0]);
 	return ERR_IMAGE;
 }
 
-int vm_root_make(
-	const struct sandbox_image *image, const char *vm_dir, const char *dir, int *ret_fd, char *ret_reason, size_t cap)
+int vm_root_make(const struct sandbox_image *image, const char *vm_dir, const char *dir, int *ret_fd,
+	char *ret_reason, size_t cap)
 {
 	CLEAN_FD int from = open(vm_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	CLEAN_FD int to = -1;
@@ -89,7 +90,8 @@ int vm_root_make(
 		return r;
 	if (from < 0) {
 		snprintf(ret_reason, cap,
-			"there are no virtual machines here: add `unikernels: {}` to the mission file, and install "
+			"there are no virtual machines here: add `unikernels: {}` to the mission file, and "
+			"install "
 			"qemu-system-x86");
 		return ERR_IMAGE;
 	}

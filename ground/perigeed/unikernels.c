@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Stages that run in virtual machines: what these need is put together once, before privileges are given up. */
+/* Stages that run in virtual machines: what these need is put together once, before privileges are given up.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <spawn.h>
@@ -40,8 +41,8 @@ int prepare_unikernels(struct perigeed *d)
 		r = dir_remove(dir);
 	if (r < 0)
 		return r;
-	char *argv[] = {program, (char *)"--install", dir, d->mission->unikernels.qemu ? (char *)"--qemu" : NULL,
-		d->mission->unikernels.qemu, NULL};
+	char *argv[] = {program, (char *)"--install", dir,
+		d->mission->unikernels.qemu ? (char *)"--qemu" : NULL, d->mission->unikernels.qemu, NULL};
 	r = run_program(argv);
 	if (r < 0)
 		log_error("unikernels: virtual machines cannot be prepared in %s", dir);
@@ -64,7 +65,8 @@ static int find_root(struct perigeed *d, struct image *im, char *ret_reason, siz
 	if (im->vm_root_fd >= 0)
 		return 0;
 	if (!d->mission->unikernels.on) {
-		snprintf(ret_reason, cap, "the mission has no virtual machines: add `unikernels: {}` to its file");
+		snprintf(ret_reason, cap,
+			"the mission has no virtual machines: add `unikernels: {}` to its file");
 		return ERR_IMAGE;
 	}
 	if (r == 0)
@@ -84,8 +86,8 @@ int check_unikernel(void *user, const char *name, char *ret_reason, size_t cap)
 	return find_root(user, im, ret_reason, cap);
 }
 
-int as_unikernel(
-	struct perigeed *d, const struct stage_launch *l, struct vm_command *command, struct launch_request *request)
+int as_unikernel(struct perigeed *d, const struct stage_launch *l, struct vm_command *command,
+	struct launch_request *request)
 {
 	struct vm_output outputs[64];
 	struct image *im = image_of(d, l->image->digest);
@@ -104,7 +106,8 @@ int as_unikernel(
 	request->rootfs_fd = im->vm_root_fd;
 	request->argv = command->argv;
 	request->limits.guest_bytes = l->guest_bytes;
-	/* The monitor writes whole sectors, and its own order first; it lowers the limit itself before QEMU runs. */
+	/* The monitor writes whole sectors, and its own order first; it lowers the limit itself before QEMU
+	 * runs. */
 	request->limits.file_bytes = (request->limits.file_bytes + 511) & ~UINT64_C(511);
 	if (request->limits.file_bytes < VM_FILE_BYTES)
 		request->limits.file_bytes = VM_FILE_BYTES;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Files on block devices. Large and even pieces go straight between the device and the stage's memory; the rest goes
- * through a window of the file that is kept in memory. */
+/* Files on block devices. Large and even pieces go straight between the device and the stage's memory; the
+ * rest goes through a window of the file that is kept in memory. */
 #include "file.h"
 
 #define SECTOR 512ull
@@ -244,7 +244,8 @@ int block_file_zero(struct node *n, uint64_t from, uint64_t to)
 int block_file_fill(struct node *n, uint64_t offset, const uint64_t *pages, size_t count)
 {
 	struct piece pieces[PIECES_MAX];
-	uint64_t bytes = offset < n->size ? MIN(count * PAGE, n->size - offset) : 0, left = sectors(bytes) * SECTOR;
+	uint64_t bytes = offset < n->size ? MIN(count * PAGE, n->size - offset) : 0,
+		 left = sectors(bytes) * SECTOR;
 	size_t used = 0;
 	int r = block_file_flush(n);
 

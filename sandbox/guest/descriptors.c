@@ -8,8 +8,17 @@
 #define PATH_BYTES 256
 #define AT_HERE ((uint32_t)-100)
 
-enum { O_ACCESS = 3, O_RDONLY_ = 0, O_WRONLY_ = 1, O_RDWR_ = 2, O_CREAT_ = 0100, O_EXCL_ = 0200, O_TRUNC_ = 01000,
-	O_APPEND_ = 02000, O_DIRECTORY_ = 0200000 };
+enum {
+	O_ACCESS = 3,
+	O_RDONLY_ = 0,
+	O_WRONLY_ = 1,
+	O_RDWR_ = 2,
+	O_CREAT_ = 0100,
+	O_EXCL_ = 0200,
+	O_TRUNC_ = 01000,
+	O_APPEND_ = 02000,
+	O_DIRECTORY_ = 0200000
+};
 
 static struct open_file files[DESCRIPTORS], *descriptors[DESCRIPTORS];
 
@@ -102,8 +111,8 @@ int64_t sys_open(const uint64_t a[6])
 	return open_path(a[0], a[1]);
 }
 
-/* The working folder is "/", and a folder's descriptor leads nowhere else than its path: only absolute paths and
- * those from "/" are used by stages. */
+/* The working folder is "/", and a folder's descriptor leads nowhere else than its path: only absolute paths
+ * and those from "/" are used by stages. */
 int64_t sys_openat(const uint64_t a[6])
 {
 	char first;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The devices: blocks for artifacts (virtio 1.1, 5.2), ports for the log and the launcher (5.3), entropy (5.4). */
+/* The devices: blocks for artifacts (virtio 1.1, 5.2), ports for the log and the launcher (5.3), entropy
+ * (5.4). */
 #include "virtio.h"
 
 #define BLOCKS_MAX 8
@@ -83,7 +84,15 @@ int block_flush(size_t device)
 /* ---- ports ---- */
 
 #define CONSOLE_MULTIPORT (1ull << 1)
-enum { PORT_DEVICE_READY, PORT_DEVICE_ADD, PORT_DEVICE_REMOVE, PORT_READY, PORT_IS_CONSOLE, PORT_RESIZE, PORT_OPEN };
+enum {
+	PORT_DEVICE_READY,
+	PORT_DEVICE_ADD,
+	PORT_DEVICE_REMOVE,
+	PORT_READY,
+	PORT_IS_CONSOLE,
+	PORT_RESIZE,
+	PORT_OPEN
+};
 
 static void tell_port(uint32_t id, uint16_t event, uint16_t value)
 {

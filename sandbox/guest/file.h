@@ -26,11 +26,11 @@ struct node {
 	bool writable;
 	unsigned links, opens; /* MEMORY: freed when neither is left */
 	uint64_t size, most;
-	uint8_t device;         /* BLOCK */
-	uint64_t sector;        /* BLOCK: the first */
-	struct window *window;  /* BLOCK: what is held of it; NULL: nothing */
-	const uint8_t *data;    /* INLINE */
-	uint64_t **tables;      /* MEMORY: pages of 512 pages */
+	uint8_t device;                  /* BLOCK */
+	uint64_t sector;                 /* BLOCK: the first */
+	struct window *window;           /* BLOCK: what is held of it; NULL: nothing */
+	const uint8_t *data;             /* INLINE */
+	uint64_t **tables;               /* MEMORY: pages of 512 pages */
 	char own_name[GUEST_NAME_BYTES]; /* MEMORY */
 };
 
@@ -53,8 +53,8 @@ void node_drop(struct node *n); /* an open ended */
 struct node *node_of_folder(const struct node *folder, size_t i);
 extern uint64_t tmp_left;
 
-/* Moves bytes between a node and the stage's memory. The number of bytes, or negative; short at the file's end, or
- * when the stage's memory ended. */
+/* Moves bytes between a node and the stage's memory. The number of bytes, or negative; short at the file's
+ * end, or when the stage's memory ended. */
 int64_t node_read(struct node *n, uint64_t offset, uint64_t to, size_t len);
 int64_t node_write(struct node *n, uint64_t offset, uint64_t from, size_t len);
 int node_resize(struct node *n, uint64_t size);

@@ -4,8 +4,8 @@
  * thread: the stage runs in ring 3, the kernel answers its Linux system calls, and nothing happens
  * by itself. It trusts what the launcher has given (order.h) and nothing that the stage says.
  *
- * Here is what its parts share. Addresses of the stage are uint64_t and never used as pointers; physical memory
- * is reached through PHYSMAP.
+ * Here is what its parts share. Addresses of the stage are uint64_t and never used as pointers; physical
+ * memory is reached through PHYSMAP.
  */
 #ifndef GUEST_H
 #define GUEST_H
@@ -91,7 +91,8 @@ static inline uint64_t phys_of(const void *p)
 	return a >= KERNEL_BASE ? a - KERNEL_BASE : a - PHYSMAP;
 }
 
-/* Gives a range to the allocator; pages_reserve takes what is used out of it before the first page is taken. */
+/* Gives a range to the allocator; pages_reserve takes what is used out of it before the first page is taken.
+ */
 void pages_add(uint64_t start, uint64_t end);
 void pages_reserve_kernel(void); /* and the allocator's own map behind it */
 void pages_reserve(uint64_t start, uint64_t end);
@@ -113,15 +114,16 @@ void map_rights(uint64_t va, unsigned rights);
 uint64_t map_remove(uint64_t va);
 /* The page at va if it is mapped, or 0. */
 uint64_t map_find(uint64_t va);
-/* The kernel's own part, finely: nothing both writable and executable, a guard below the stack, nothing at 0. */
+/* The kernel's own part, finely: nothing both writable and executable, a guard below the stack, nothing at 0.
+ */
 void map_kernel(void);
 
 /* ---- space.c: the stage's address space ---- */
 
 struct open_file;
 
-uint64_t space_map(uint64_t hint, uint64_t len, unsigned rights, bool fixed, bool no_replace, struct open_file *file,
-	uint64_t offset); /* negative errno as uint64_t */
+uint64_t space_map(uint64_t hint, uint64_t len, unsigned rights, bool fixed, bool no_replace,
+	struct open_file *file, uint64_t offset); /* negative errno as uint64_t */
 int space_unmap(uint64_t start, uint64_t len);
 int space_protect(uint64_t start, uint64_t len, unsigned rights);
 uint64_t space_remap(uint64_t start, uint64_t old_len, uint64_t new_len, bool may_move);
@@ -189,7 +191,8 @@ struct frame {
 };
 
 /* load.c: loads the program, builds its stack. Where it starts. */
-void stage_load(const uint8_t *elf, size_t len, const struct guest_order *order, uint64_t *ret_ip, uint64_t *ret_sp);
+void stage_load(
+	const uint8_t *elf, size_t len, const struct guest_order *order, uint64_t *ret_ip, uint64_t *ret_sp);
 _Noreturn void enter_user(uint64_t ip, uint64_t sp);
 /* trap.c */
 void traps_start(void);

@@ -15,7 +15,8 @@ static unsigned rights_of(uint32_t flags)
 }
 
 /* Whole pages that only the file fills, of a part that is never written, are used where they lie. */
-static void load_page(const uint8_t *elf, const struct elf_segment *s, uint64_t bias, uint64_t va, unsigned rights)
+static void load_page(
+	const uint8_t *elf, const struct elf_segment *s, uint64_t bias, uint64_t va, unsigned rights)
 {
 	uint64_t from = MAX_OF(va, s->va + bias), to = MIN(va + PAGE, s->va + bias + s->file_bytes);
 	const uint8_t *bytes = elf + s->at + (from - (s->va + bias));
@@ -35,10 +36,11 @@ static void load_page(const uint8_t *elf, const struct elf_segment *s, uint64_t 
 static void load_segment(const uint8_t *elf, size_t len, const struct elf_segment *s, uint64_t bias)
 {
 	unsigned rights = rights_of(s->flags);
-	uint64_t start = (s->va + bias) & ~(PAGE - 1), end = (s->va + bias + s->bytes + PAGE - 1) & ~(PAGE - 1);
+	uint64_t start = (s->va + bias) & ~(PAGE - 1),
+		 end = (s->va + bias + s->bytes + PAGE - 1) & ~(PAGE - 1);
 
-	if (s->file_bytes > s->bytes || s->at > len || s->file_bytes > len - s->at || s->bytes > USER_END / 2 ||
-		s->va > USER_END / 2 || (s->va - s->at) % PAGE)
+	if (s->file_bytes > s->bytes || s->at > len || s->file_bytes > len - s->at ||
+		s->bytes > USER_END / 2 || s->va > USER_END / 2 || (s->va - s->at) % PAGE)
 		panic("the program's segments are wrong");
 	if (rights & RIGHT_WRITE && rights & RIGHT_EXEC)
 		panic("the program has a segment that is writable and executable");
@@ -108,7 +110,8 @@ static uint32_t cpu_features(void)
 	return d;
 }
 
-static uint64_t build_stack(const struct guest_order *o, const struct elf_header *h, uint64_t headers_va, uint64_t bias)
+static uint64_t build_stack(
+	const struct guest_order *o, const struct elf_header *h, uint64_t headers_va, uint64_t bias)
 {
 	static uint64_t pointers[GUEST_WORDS_MAX];
 	uint64_t top = STACK_TOP - random_below(1 << 12) * PAGE;
@@ -118,7 +121,8 @@ static uint64_t build_stack(const struct guest_order *o, const struct elf_header
 	uint8_t random[16];
 
 	/* Below the stack nothing is mapped: its end is its guard. */
-	if (space_map(top - STACK_BYTES, STACK_BYTES, RIGHT_READ | RIGHT_WRITE, true, true, NULL, 0) > USER_END)
+	if (space_map(top - STACK_BYTES, STACK_BYTES, RIGHT_READ | RIGHT_WRITE, true, true, NULL, 0) >
+		USER_END)
 		panic("no room for the stack");
 	for (size_t i = 0; i < n_words; i++) {
 		pointers[i] = push_bytes(&s, word, strlen(word) + 1);
@@ -167,17 +171,19 @@ static uint64_t build_stack(const struct guest_order *o, const struct elf_header
 	return start;
 }
 
-void stage_load(const uint8_t *elf, size_t len, const struct guest_order *o, uint64_t *ret_ip, uint64_t *ret_sp)
+void stage_load(
+	const uint8_t *elf, size_t len, const struct guest_order *o, uint64_t *ret_ip, uint64_t *ret_sp)
 {
 	struct elf_header h;
 
 	if (len < sizeof(h))
 		panic("the program is too short");
 	memcpy(&h, elf, sizeof(h));
-	if (memcmp(h.ident, "\177ELF\2\1\1", 7) || h.machine != ELF_X86_64 || (h.kind != ELF_EXEC && h.kind != ELF_DYN))
+	if (memcmp(h.ident, "\177ELF\2\1\1", 7) || h.machine != ELF_X86_64 ||
+		(h.kind != ELF_EXEC && h.kind != ELF_DYN))
 		panic("the program is not an ELF file for x86-64");
-	if (h.segment_bytes != sizeof(struct elf_segment) || h.n_segments > ENOUGH_SEGMENTS || h.segments_at > len ||
-		h.n_segments * sizeof(struct elf_segment) > len - h.segments_at)
+	if (h.segment_bytes != sizeof(struct elf_segment) || h.n_segments > ENOUGH_SEGMENTS ||
+		h.segments_at > len || h.n_segments * sizeof(struct elf_segment) > len - h.segments_at)
 		panic("the program's header is wrong");
 	uint64_t bias = h.kind == ELF_DYN ? PIE_BASE + random_below(1 << 20) * PAGE : 0, headers_va = 0;
 	load_segments(elf, len, &h, bias);

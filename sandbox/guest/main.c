@@ -43,8 +43,9 @@ static const struct guest_order *find_order(const struct start_info *s)
 		panic("the order is not one");
 	pages_reserve(m->at, m->at + m->bytes);
 	if (o->words_at > o->bytes || o->words_bytes > o->bytes - o->words_at || o->program_at > o->bytes ||
-		o->program_bytes > o->bytes - o->program_at || o->n_files > GUEST_FILES_MAX || o->files_at % 8 ||
-		o->files_at > o->bytes || o->n_files * sizeof(struct guest_file) > o->bytes - o->files_at ||
+		o->program_bytes > o->bytes - o->program_at || o->n_files > GUEST_FILES_MAX ||
+		o->files_at % 8 || o->files_at > o->bytes ||
+		o->n_files * sizeof(struct guest_file) > o->bytes - o->files_at ||
 		o->n_args + o->n_env > GUEST_WORDS_MAX)
 		panic("the order is wrong");
 	const char *words = (const char *)o + o->words_at;
@@ -56,7 +57,8 @@ static const struct guest_order *find_order(const struct start_info *s)
 	return o;
 }
 
-/* What the processor can do against our own mistakes: no execution and no access of the stage's memory by us. */
+/* What the processor can do against our own mistakes: no execution and no access of the stage's memory by us.
+ */
 static void protect(void)
 {
 	uint32_t a = 7, b, c = 0, d;

@@ -3,7 +3,13 @@
 #include "file.h"
 #include "syscall.h"
 
-enum { MAP_SHARED_ = 1, MAP_PRIVATE_ = 2, MAP_FIXED_ = 0x10, MAP_ANONYMOUS_ = 0x20, MAP_NO_REPLACE_ = 0x100000 };
+enum {
+	MAP_SHARED_ = 1,
+	MAP_PRIVATE_ = 2,
+	MAP_FIXED_ = 0x10,
+	MAP_ANONYMOUS_ = 0x20,
+	MAP_NO_REPLACE_ = 0x100000
+};
 
 int64_t sys_mmap(const uint64_t a[6])
 {
@@ -20,8 +26,8 @@ int64_t sys_mmap(const uint64_t a[6])
 		if (a[3] & MAP_SHARED_ && rights & RIGHT_WRITE)
 			return -EACCES;
 	}
-	return (int64_t)space_map(a[0], a[1], rights, a[3] & (MAP_FIXED_ | MAP_NO_REPLACE_), a[3] & MAP_NO_REPLACE_, f,
-		f ? a[5] : 0);
+	return (int64_t)space_map(a[0], a[1], rights, a[3] & (MAP_FIXED_ | MAP_NO_REPLACE_),
+		a[3] & MAP_NO_REPLACE_, f, f ? a[5] : 0);
 }
 
 int64_t sys_munmap(const uint64_t a[6])

@@ -48,18 +48,20 @@ void files_start(const struct guest_order *o)
 		if (f->name[GUEST_NAME_BYTES - 1] || f->kind > GUEST_FILE_INLINE)
 			panic("file %zu of the order is wrong", n_given);
 		if (f->kind != GUEST_FILE_INLINE && (f->device >= block_count() || f->at % 512))
-			panic("%s is on device %u, of which there are %zu", f->name, f->device, block_count());
+			panic("%s is on device %u, of which there are %zu", f->name, f->device,
+				block_count());
 		if (f->kind == GUEST_FILE_INLINE && (f->at > o->bytes || f->bytes > o->bytes - f->at))
 			panic("%s is not in the order", f->name);
-		given[n_given] = (struct node){.kind = f->kind == GUEST_FILE_INLINE ? NODE_INLINE : NODE_BLOCK,
-			.folder = f->kind == GUEST_FILE_OUT ? "/out" : "/in",
-			.name = f->name,
-			.writable = f->kind == GUEST_FILE_OUT,
-			.size = f->kind == GUEST_FILE_OUT ? 0 : f->bytes,
-			.most = f->bytes,
-			.device = f->device,
-			.sector = f->at / 512,
-			.data = (const uint8_t *)o + f->at};
+		given[n_given] =
+			(struct node){.kind = f->kind == GUEST_FILE_INLINE ? NODE_INLINE : NODE_BLOCK,
+				.folder = f->kind == GUEST_FILE_OUT ? "/out" : "/in",
+				.name = f->name,
+				.writable = f->kind == GUEST_FILE_OUT,
+				.size = f->kind == GUEST_FILE_OUT ? 0 : f->bytes,
+				.most = f->bytes,
+				.device = f->device,
+				.sector = f->at / 512,
+				.data = (const uint8_t *)o + f->at};
 	}
 }
 
@@ -128,8 +130,8 @@ struct node *node_find(const char *path)
 	if (!split_path(path, folder, name))
 		return NULL;
 	for (size_t i = 0; (n = nth(i)); i++)
-		if (n->kind != NODE_NONE && (n->kind != NODE_MEMORY || n->links) && !strcmp(n->folder, folder) &&
-			!strcmp(n->name, name))
+		if (n->kind != NODE_NONE && (n->kind != NODE_MEMORY || n->links) &&
+			!strcmp(n->folder, folder) && !strcmp(n->name, name))
 			return n;
 	return NULL;
 }

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the launcher gives the guest: the order, one module in memory (QEMU's -initrd), little-endian, and what
- * the guest says back on its control port, lines of text.
+ * What the launcher gives the guest: the order, one module in memory (QEMU's -initrd), little-endian, and
+ * what the guest says back on its control port, lines of text.
  *
  * Order: the header, then n_words texts ended by zero bytes (arguments, then the environment), then n_files
- * entries each followed by its name, then the bytes of inline files, then the program. All offsets from the start.
+ * entries each followed by its name, then the bytes of inline files, then the program. All offsets from the
+ * start.
  *
  * Control port: "start NS" (nanoseconds from the guest's first instruction to the stage's first), for each
- * output "out INDEX BYTES" (INDEX of its entry), "use PAGES-AT-MOST BYTES-READ BYTES-WRITTEN", "crash …" lines
- * for a person, and as the last "end exited CODE", "end signal NUMBER WHY", "end limit WHICH WHY" or
+ * output "out INDEX BYTES" (INDEX of its entry), "use PAGES-AT-MOST BYTES-READ BYTES-WRITTEN", "crash …"
+ * lines for a person, and as the last "end exited CODE", "end signal NUMBER WHY", "end limit WHICH WHY" or
  * "end guest WHY".
  */
 #ifndef GUEST_ORDER_H

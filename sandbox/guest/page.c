@@ -14,7 +14,7 @@
 
 extern uint64_t kernel_pml4[512], kernel_pdpt[512], physmap_tables[4 * 512];
 
-static uint64_t *map;     /* a set bit is a free page */
+static uint64_t *map;      /* a set bit is a free page */
 static uint64_t map_pages; /* how many bits it has */
 static uint64_t search;    /* no free page in words before */
 static size_t n_free, n_least = SIZE_MAX;
@@ -198,7 +198,8 @@ uint64_t map_find(uint64_t va)
 
 void map_kernel(void)
 {
-	static uint64_t table[512] __attribute__((aligned(4096))), directory[512] __attribute__((aligned(4096)));
+	static uint64_t table[512] __attribute__((aligned(4096))),
+		directory[512] __attribute__((aligned(4096)));
 	uint64_t start = phys_of(kernel_start) >> 12, text_end = phys_of(kernel_text_end) >> 12,
 		 rodata_end = phys_of(kernel_rodata_end) >> 12, end = phys_of(kernel_end) >> 12,
 		 guard = phys_of(kernel_stack_guard) >> 12;
@@ -206,7 +207,7 @@ void map_kernel(void)
 	for (uint64_t p = start; p < end; p++)
 		if (p != guard)
 			table[p] = p << 12 | PTE_PRESENT |
-				   (p < text_end     ? 0
+				   (p < text_end            ? 0
 					   : p < rodata_end ? PTE_NO_EXEC
 							    : PTE_NO_EXEC | PTE_WRITE);
 	directory[0] = phys_of(table) | PTE_PRESENT | PTE_WRITE;

@@ -86,7 +86,8 @@ static int64_t raise_signal(uint64_t number)
 
 	if (number >= SIGNALS)
 		return -EINVAL;
-	if (number == 0 || actions[number].handler == 1 || number == 17 || number == 18 || number == 23 || number == 28)
+	if (number == 0 || actions[number].handler == 1 || number == 17 || number == 18 || number == 23 ||
+		number == 28)
 		return 0;
 	if (blocked >> (number - 1) & 1 && number != 9) {
 		pending |= 1ull << (number - 1);

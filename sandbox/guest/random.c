@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Random bytes: ChaCha20 (RFC 8439, 2.3) as a generator whose key is replaced after each use, so that what it gave
- * cannot be found again. */
+/* Random bytes: ChaCha20 (RFC 8439, 2.3) as a generator whose key is replaced after each use, so that what it
+ * gave cannot be found again. */
 #include "guest.h"
 
 static uint32_t key[8];

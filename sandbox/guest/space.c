@@ -128,8 +128,8 @@ static uint64_t find_room(uint64_t len)
 	return end > len + (1ull << 20) ? end - len : 0;
 }
 
-uint64_t space_map(uint64_t hint, uint64_t len, unsigned rights, bool fixed, bool no_replace, struct open_file *file,
-	uint64_t offset)
+uint64_t space_map(uint64_t hint, uint64_t len, unsigned rights, bool fixed, bool no_replace,
+	struct open_file *file, uint64_t offset)
 {
 	len = (len + PAGE - 1) & ~(PAGE - 1);
 	if (len == 0 || len > USER_END || offset % PAGE)
@@ -201,8 +201,8 @@ uint64_t space_remap(uint64_t start, uint64_t old_len, uint64_t new_len, bool ma
 	old_len = (old_len + PAGE - 1) & ~(PAGE - 1);
 	new_len = (new_len + PAGE - 1) & ~(PAGE - 1);
 	size_t i = region_after(start);
-	if (start % PAGE || !old_len || !new_len || new_len > USER_END || i == n_regions || regions[i].start > start ||
-		regions[i].end < start + old_len || regions[i].file)
+	if (start % PAGE || !old_len || !new_len || new_len > USER_END || i == n_regions ||
+		regions[i].start > start || regions[i].end < start + old_len || regions[i].file)
 		return -(uint64_t)EINVAL;
 	if (new_len <= old_len) {
 		if (new_len < old_len && space_unmap(start + new_len, old_len - new_len) < 0)
@@ -212,8 +212,7 @@ uint64_t space_remap(uint64_t start, uint64_t old_len, uint64_t new_len, bool ma
 	unsigned rights = regions[i].rights;
 	if (regions[i].end == start + old_len && start + new_len <= USER_END &&
 		is_free(start + old_len, start + new_len)) {
-		uint64_t r = space_map(
-			start + old_len, new_len - old_len, rights, true, false, NULL, 0);
+		uint64_t r = space_map(start + old_len, new_len - old_len, rights, true, false, NULL, 0);
 		return r == start + old_len ? start : r;
 	}
 	if (!may_move)
@@ -242,7 +241,8 @@ uint64_t space_brk(uint64_t to)
 	if (to < brk_start || to > MAP_TOP)
 		return brk_end;
 	if (now > was) {
-		if (!is_free(was, now) || space_map(was, now - was, RIGHT_READ | RIGHT_WRITE, true, true, NULL, 0) != was)
+		if (!is_free(was, now) ||
+			space_map(was, now - was, RIGHT_READ | RIGHT_WRITE, true, true, NULL, 0) != was)
 			return brk_end;
 	} else if (now < was && space_unmap(now, was - now) < 0) {
 		return brk_end;

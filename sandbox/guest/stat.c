@@ -21,8 +21,12 @@ static int64_t give_stat(const struct node *n, uint64_t to)
 	struct stat64 s = {.device = 1,
 		.inode = (uint64_t)n & 0xffffffff,
 		.links = 1,
-		.mode = (folder ? 040000u : device ? 020000u : 0100000u) |
-			(folder ? 0555u : n->writable ? 0666u : 0444u),
+		.mode = (folder          ? 040000u
+				: device ? 020000u
+					 : 0100000u) |
+			(folder               ? 0555u
+				: n->writable ? 0666u
+					      : 0444u),
 		.uid = 1000,
 		.gid = 1000,
 		.size = folder ? 0 : (int64_t)n->size,
@@ -121,8 +125,8 @@ int64_t sys_chdir(const uint64_t a[6])
 static int64_t give_statfs(uint64_t to)
 {
 	struct {
-		int64_t type, block_bytes, blocks, free, available, files, files_free, id, name_bytes, fragment, flags,
-			spare[4];
+		int64_t type, block_bytes, blocks, free, available, files, files_free, id, name_bytes,
+			fragment, flags, spare[4];
 	} s = {.type = 0x01021994, /* a file system in memory */
 		.block_bytes = 4096,
 		.blocks = (int64_t)(tmp_left / PAGE),

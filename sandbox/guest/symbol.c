@@ -48,11 +48,12 @@ const char *symbol_at(uint64_t va, uint64_t *ret_offset)
 	if (!file || !find_symbols(&symbols, &texts))
 		return NULL;
 	va -= file_bias;
-	for (uint64_t at = 0; at + sizeof(struct elf_symbol) <= symbols.bytes; at += sizeof(struct elf_symbol)) {
+	for (uint64_t at = 0; at + sizeof(struct elf_symbol) <= symbols.bytes;
+		at += sizeof(struct elf_symbol)) {
 		struct elf_symbol s;
 		memcpy(&s, file + symbols.at + at, sizeof(s));
-		if ((s.info & 15) != ELF_FUNCTION || va < s.value || va - s.value >= (s.bytes ? s.bytes : 1) ||
-			s.name >= texts.bytes)
+		if ((s.info & 15) != ELF_FUNCTION || va < s.value ||
+			va - s.value >= (s.bytes ? s.bytes : 1) || s.name >= texts.bytes)
 			continue;
 		best = (const char *)file + texts.at + s.name;
 		*ret_offset = va - s.value;

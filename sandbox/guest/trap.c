@@ -28,7 +28,8 @@ static void set_gate(unsigned n, const char *to, uint8_t stack)
 {
 	uint64_t at = (uint64_t)to;
 
-	gates[n] = (struct gate){(uint16_t)at, KERNEL_CODE, stack, 0x8e, (uint16_t)(at >> 16), (uint32_t)(at >> 32), 0};
+	gates[n] = (struct gate){
+		(uint16_t)at, KERNEL_CODE, stack, 0x8e, (uint16_t)(at >> 16), (uint32_t)(at >> 32), 0};
 }
 
 static void set_task_state(void)
@@ -137,12 +138,14 @@ void on_trap(struct frame *f)
 		__asm__ volatile("mov %%cr2, %0" : "=r"(address));
 	if ((f->cs & 3) != 3)
 		panic("trap %lu at 0x%lx, address 0x%lx, error 0x%lx", f->trap, f->rip, address, f->error);
-	if (f->trap == 14 &&
-		space_fault(address, f->error & 16 ? RIGHT_EXEC : f->error & 2 ? RIGHT_WRITE : RIGHT_READ))
+	if (f->trap == 14 && space_fault(address, f->error & 16  ? RIGHT_EXEC
+						  : f->error & 2 ? RIGHT_WRITE
+								 : RIGHT_READ))
 		return;
 	report(f, address, f->trap == 14);
 	const char *name = symbol_at(f->rip, &offset);
-	const char *what = f->trap < 32 && meanings[f->trap].what ? meanings[f->trap].what : "an unknown trap";
+	const char *what =
+		f->trap < 32 && meanings[f->trap].what ? meanings[f->trap].what : "an unknown trap";
 	if (f->trap == 14)
 		format(why, sizeof(why), "%s: address 0x%lx, in %s+0x%lx", what, address, name ? name : "?",
 			name ? offset : f->rip);

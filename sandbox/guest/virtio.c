@@ -135,7 +135,8 @@ void queue_offer(struct queue *q, uint16_t first, const struct queue_piece *piec
 {
 	for (size_t i = 0; i < n; i++)
 		q->descriptors[first + i] = (struct queue_descriptor){pieces[i].address, pieces[i].bytes,
-			(uint16_t)((i + 1 < n ? 1 : 0) | (pieces[i].device_writes ? 2 : 0)), (uint16_t)(first + i + 1)};
+			(uint16_t)((i + 1 < n ? 1 : 0) | (pieces[i].device_writes ? 2 : 0)),
+			(uint16_t)(first + i + 1)};
 	q->available->ring[q->available->index % q->size] = first;
 	barrier();
 	q->available->index++;

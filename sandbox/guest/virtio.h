@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The virtio transport over memory-mapped registers, version 2 (virtio 1.1, section 4.2), and split queues (2.6). */
+/* The virtio transport over memory-mapped registers, version 2 (virtio 1.1, section 4.2), and split queues
+ * (2.6). */
 #ifndef GUEST_VIRTIO_H
 #define GUEST_VIRTIO_H
 
@@ -27,13 +28,13 @@ struct queue {
 	struct queue_descriptor *descriptors;
 	struct {
 		uint16_t flags, index, ring[];
-	} *available;
+	} * available;
 	volatile struct {
 		uint16_t flags, index;
 		struct {
 			uint32_t id, bytes;
 		} ring[];
-	} *used;
+	} * used;
 	uint16_t seen; /* of used->index */
 };
 

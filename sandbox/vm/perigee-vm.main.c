@@ -17,13 +17,16 @@ static const char help[] =
 	"Usage: perigee-vm [OPTION...] PROGRAM [ARGUMENT...]\n"
 	"       perigee-vm --install DIR [--qemu PATH] [--kernel PATH]\n"
 	"\n"
-	"Runs the stage PROGRAM, a static ELF file for x86-64, in a virtual machine, with the files in /in and /out, and "
-	"ends\nas it ended. The launcher starts it in a cell; by hand it serves to try a stage as a unikernel:\n"
+	"Runs the stage PROGRAM, a static ELF file for x86-64, in a virtual machine, with the files in /in "
+	"and /out, and "
+	"ends\nas it ended. The launcher starts it in a cell; by hand it serves to try a stage as a "
+	"unikernel:\n"
 	"\n"
 	"  mkdir -p try/in try/out try/tmp && cp scene.pam try/in/scene\n"
 	"  perigee-vm --root try --out report=4096 ./my-stage\n"
 	"\n"
-	"  --install DIR   makes DIR the root of a cell for virtual machines: QEMU and the files that it needs, no more\n"
+	"  --install DIR   makes DIR the root of a cell for virtual machines: QEMU and the files that it "
+	"needs, no more\n"
 	"  --root DIR      where in, out and tmp are (default: /)\n"
 	"  --memory MIB    of the machine (default 64)\n"
 	"  --tmp BYTES     that files in the stage's /tmp may have (default: a quarter of the memory)\n"
@@ -33,7 +36,8 @@ static const char help[] =
 	"  --qemu PATH, --kernel PATH\n"
 	"                  other programs than the ones that were built in\n"
 	"\n"
-	"Exit status: the stage's own; 64 usage, 70 the guest cannot run the program, 71 QEMU does not run. When a "
+	"Exit status: the stage's own; 64 usage, 70 the guest cannot run the program, 71 QEMU does not run. "
+	"When a "
 	"signal\nended the stage, it ends by that signal.\n";
 
 static int add_output(struct vm *vm, const char *text)
@@ -186,7 +190,8 @@ int main(int argc, char **argv)
 	if (vm_find_files(&vm) < 0 || vm_devices(&vm) < 0 || vm_write_order(&vm) < 0 || vm_run(&vm, &end) < 0)
 		return VM_EXIT_MACHINE;
 	if (!end.how[0]) {
-		fprintf(stderr, "perigee-vm: the virtual machine ended without a word (status %d)\n", end.qemu_status);
+		fprintf(stderr, "perigee-vm: the virtual machine ended without a word (status %d)\n",
+			end.qemu_status);
 		return VM_EXIT_MACHINE;
 	}
 	return vm_cut_outputs(&vm, end.lengths) < 0 ? VM_EXIT_MACHINE : end_as(&end);

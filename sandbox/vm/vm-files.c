@@ -113,7 +113,8 @@ static int several_on_one(struct vm *vm, enum guest_file_kind kind)
 	char *path = vm->devices[vm->n_devices].path;
 	uint64_t at = 0;
 
-	snprintf(path, sizeof(vm->devices[0].path), "%s/tmp/.perigee-%s.vmdk", vm->root, kind == GUEST_FILE_OUT ? "out" : "in");
+	snprintf(path, sizeof(vm->devices[0].path), "%s/tmp/.perigee-%s.vmdk", vm->root,
+		kind == GUEST_FILE_OUT ? "out" : "in");
 	FILE *d = fopen(path, "we");
 	if (!d) {
 		fprintf(stderr, "perigee-vm: %s: %s\n", path, strerror(errno));
@@ -127,12 +128,14 @@ static int several_on_one(struct vm *vm, enum guest_file_kind kind)
 			continue;
 		f->device = (uint8_t)vm->n_devices;
 		f->at = at * SECTOR;
-		/* "RW" for inputs too: QEMU passes over the others. That they are only read is said with the drive. */
+		/* "RW" for inputs too: QEMU passes over the others. That they are only read is said with the
+		 * drive. */
 		fprintf(d, "RW %llu FLAT \"%s\" 0\n", (unsigned long long)sectors(f->bytes), f->path);
 		at += sectors(f->bytes);
 	}
-	fprintf(d, "ddb.virtualHWVersion = \"4\"\nddb.geometry.cylinders = \"1\"\nddb.geometry.heads = \"16\"\n"
-		   "ddb.geometry.sectors = \"63\"\nddb.adapterType = \"ide\"\n");
+	fprintf(d,
+		"ddb.virtualHWVersion = \"4\"\nddb.geometry.cylinders = \"1\"\nddb.geometry.heads = \"16\"\n"
+		"ddb.geometry.sectors = \"63\"\nddb.adapterType = \"ide\"\n");
 	if (fclose(d) != 0) {
 		fprintf(stderr, "perigee-vm: %s: %s\n", path, strerror(errno));
 		return -1;

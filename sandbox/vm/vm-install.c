@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Makes the root of the cells in which virtual machines run: QEMU, the libraries that it loads, its firmware, the
- * guest, this program, and nothing else of the host. */
+/* Makes the root of the cells in which virtual machines run: QEMU, the libraries that it loads, its firmware,
+ * the guest, this program, and nothing else of the host. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -26,7 +26,8 @@ struct install {
 
 static int fail(const char *what, const char *remedy)
 {
-	fprintf(stderr, "perigee-vm: %s: %s%s%s\n", what, strerror(errno), remedy ? ": " : "", remedy ? remedy : "");
+	fprintf(stderr, "perigee-vm: %s: %s%s%s\n", what, strerror(errno), remedy ? ": " : "",
+		remedy ? remedy : "");
 	return -1;
 }
 
@@ -139,7 +140,8 @@ static int add_firmware(struct install *in, const char *qemu)
 	*strrchr(folder, '/') = '\0';
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		char to[PATH_MAX];
-		if ((size_t)snprintf(path, sizeof(path), "%s/../share/qemu/%s", folder, names[i]) >= sizeof(path))
+		if ((size_t)snprintf(path, sizeof(path), "%s/../share/qemu/%s", folder, names[i]) >=
+			sizeof(path))
 			return -1;
 		snprintf(to, sizeof(to), "/usr/share/qemu/%s", names[i]);
 		if (access(path, R_OK) < 0)
@@ -166,8 +168,9 @@ int vm_install(const char *dir, const char *qemu, const char *kernel)
 		return fail(kernel, NULL);
 	if (mkdir(dir, 0755) < 0 && errno != EEXIST)
 		return fail(dir, NULL);
-	if (add(&in, qemu, VM_CELL_QEMU) < 0 || add_libraries(&in, qemu) < 0 || add_modules(&in) < 0 || add_firmware(&in, qemu) < 0 ||
-		add(&in, kernel, VM_CELL_KERNEL) < 0 || add(&in, self, VM_CELL_SELF) < 0)
+	if (add(&in, qemu, VM_CELL_QEMU) < 0 || add_libraries(&in, qemu) < 0 || add_modules(&in) < 0 ||
+		add_firmware(&in, qemu) < 0 || add(&in, kernel, VM_CELL_KERNEL) < 0 ||
+		add(&in, self, VM_CELL_SELF) < 0)
 		return -1;
 	return install_files(&in);
 }

@@ -99,7 +99,8 @@ int vm_write_order(struct vm *vm)
 	       program_at = (inline_at + inline_bytes + PAGE - 1) & ~(size_t)(PAGE - 1),
 	       total = program_at + (size_t)st.st_size;
 	if (n_args + n_env > GUEST_WORDS_MAX || total > ORDER_BYTES_MAX) {
-		fprintf(stderr, "perigee-vm: too many words, or a program above %u MiB\n", ORDER_BYTES_MAX >> 20);
+		fprintf(stderr, "perigee-vm: too many words, or a program above %u MiB\n",
+			ORDER_BYTES_MAX >> 20);
 		return -1;
 	}
 	o.bytes = (uint32_t)total;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* QEMU's command line, its life, and what the guest says on the control port, which is as hostile as the stage. */
+/* QEMU's command line, its life, and what the guest says on the control port, which is as hostile as the
+ * stage. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -47,7 +48,9 @@ static void make_command(const struct vm *vm, int control, struct command *c)
 	add(c, "max");
 	add(c, "-m");
 	add(c, "%lluM", (unsigned long long)vm->memory_mib);
-	for (const char *const *o = (const char *const[]){"-nodefaults", "-no-user-config", "-no-reboot", NULL}; *o; o++)
+	for (const char *const *o =
+			(const char *const[]){"-nodefaults", "-no-user-config", "-no-reboot", NULL};
+		*o; o++)
 		add(c, "%s", *o);
 	add(c, "-display");
 	add(c, "none");
@@ -95,7 +98,8 @@ static void on_line(const struct vm *vm, char *line, struct vm_end *end)
 	if (end->how[0])
 		return; /* nothing counts after the end */
 	if (sscanf(line, "out %llu %llu", &index, &bytes) == 2) {
-		if (index < vm->n_files && vm->files[index].kind == GUEST_FILE_OUT && bytes <= vm->files[index].bytes)
+		if (index < vm->n_files && vm->files[index].kind == GUEST_FILE_OUT &&
+			bytes <= vm->files[index].bytes)
 			end->lengths[index] = (int64_t)bytes;
 	} else if (!strncmp(line, "crash ", 6)) {
 		fprintf(stderr, "guest: %s\n", line + 6);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * perigee-vm: the program that runs in a cell in the place of a stage, when the stage is a unikernel. It sees what
- * the stage would see (/in, /out, /tmp), puts it into a virtual machine, and ends as the stage ended. It runs
- * with the stage's own rights, which are none: it needs nothing of the supervisor or the launcher.
+ * perigee-vm: the program that runs in a cell in the place of a stage, when the stage is a unikernel. It sees
+ * what the stage would see (/in, /out, /tmp), puts it into a virtual machine, and ends as the stage ended. It
+ * runs with the stage's own rights, which are none: it needs nothing of the supervisor or the launcher.
  *
  *   /in, /out --> order (memory) + one block device a file --> QEMU, sandbox/guest --> /out, exit status, log
  *
@@ -26,7 +26,7 @@
 #define VM_CELL_KERNEL "/boot/guest"
 #define VM_CELL_SELF "/perigee-vm"
 
-enum { /* sysexits.h, beside what the stage itself may say */
+enum {                       /* sysexits.h, beside what the stage itself may say */
 	VM_EXIT_GUEST = 70,  /* the guest itself failed, or cannot run this program */
 	VM_EXIT_MACHINE = 71 /* QEMU cannot run, or died */
 };
@@ -41,7 +41,7 @@ struct vm_file {
 };
 
 struct vm {
-	const char *root;   /* "" in a cell; for tests another folder with in, out and tmp */
+	const char *root; /* "" in a cell; for tests another folder with in, out and tmp */
 	const char *qemu, *kernel, *accel;
 	uint64_t memory_mib, tmp_bytes, tsc_hz;
 	const char *const *argv; /* of the stage; argv[0] is its program's path too */
@@ -68,13 +68,12 @@ int vm_write_order(struct vm *vm);
 
 /* vm-run.c: starts QEMU and waits; how it ended. */
 struct vm_end {
-	char how[16];  /* "exited", "signal", "limit", "guest"; "" when nothing was said */
+	char how[16]; /* "exited", "signal", "limit", "guest"; "" when nothing was said */
 	char rest[256];
 	int64_t lengths[GUEST_FILES_MAX];
 	int qemu_status; /* of wait */
 };
 int vm_run(const struct vm *vm, struct vm_end *ret_end);
-
 
 /* vm-install.c: makes DIR such a root. Says what is missing and what to install; negative. */
 int vm_install(const char *dir, const char *qemu, const char *kernel);

@@ -41,7 +41,8 @@ static void files(void)
 			sum = sum * 31 + (unsigned)c;
 		stat(path, &st);
 		int wfd = open(path, O_WRONLY);
-		fprintf(result, "%s %lld %lx %s\n", names[i], (long long)st.st_size, sum, wfd < 0 ? "cannot write" : "writable");
+		fprintf(result, "%s %lld %lx %s\n", names[i], (long long)st.st_size, sum,
+			wfd < 0 ? "cannot write" : "writable");
 	}
 	fprintf(result, "other: %d\n", open("/out/other", O_WRONLY | O_CREAT, 0600) < 0);
 	fprintf(result, "passwd: %d\n", open("/etc/passwd", O_RDONLY) < 0);
@@ -128,7 +129,8 @@ static void clocks(void)
 	clock_gettime(CLOCK_MONOTONIC, &b);
 	clock_gettime(CLOCK_REALTIME, &utc);
 	double slept = (double)(b.tv_sec - a.tv_sec) + (double)(b.tv_nsec - a.tv_nsec) / 1e9;
-	fprintf(result, "%s %s\n", slept >= 0.03 ? "slept" : "woke early", utc.tv_sec > 1700000000 ? "now" : "never");
+	fprintf(result, "%s %s\n", slept >= 0.03 ? "slept" : "woke early",
+		utc.tv_sec > 1700000000 ? "now" : "never");
 }
 
 __attribute__((noinline)) static void fall(volatile int *to)
@@ -185,7 +187,7 @@ int main(int argc, char **argv)
 	else if (!strcmp(act, "physmap-read"))
 		return *(volatile char *)0xffff800000100000;
 	else if (!strcmp(act, "too-much"))
-		for (char block[65536] = {1};; )
+		for (char block[65536] = {1};;)
 			fwrite(block, 1, sizeof(block), result);
 	else if (!strcmp(act, "bomb"))
 		for (;;)
@@ -197,8 +199,10 @@ int main(int argc, char **argv)
 		for (;;)
 			write(2, "flood flood flood flood flood\n", 30);
 	else if (!strcmp(act, "code"))
-		return mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED ||
-		       mprotect((void *)((uintptr_t)main & ~4095ul), 4096, PROT_READ | PROT_WRITE | PROT_EXEC) == 0;
+		return mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+			       0) != MAP_FAILED ||
+		       mprotect((void *)((uintptr_t)main & ~4095ul), 4096,
+			       PROT_READ | PROT_WRITE | PROT_EXEC) == 0;
 	else if (!strcmp(act, "code-jump")) {
 		void (*to)(void) = (void (*)(void))memset(malloc(64), 0xc3, 64);
 		to();

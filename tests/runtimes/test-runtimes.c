@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Each stage as a container and as a unikernel, through the real launcher: the same outputs byte for byte, the same
- * end; and what a hostile stage tries in a virtual machine. Needs root, control groups and QEMU: skipped (77) without.
+ * Each stage as a container and as a unikernel, through the real launcher: the same outputs byte for byte,
+ * the same end; and what a hostile stage tries in a virtual machine. Needs root, control groups and QEMU:
+ * skipped (77) without.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -45,7 +46,8 @@ static void on_ready(struct launcher *l, void *user)
 	ready = true;
 }
 
-static const struct launcher_callbacks callbacks = {.on_end = on_end, .on_gone = on_gone, .on_ready = on_ready};
+static const struct launcher_callbacks callbacks = {
+	.on_end = on_end, .on_gone = on_gone, .on_ready = on_ready};
 
 static int shell(const char *fmt, ...) PRINTF(1, 2);
 static int shell(const char *fmt, ...)
@@ -88,14 +90,15 @@ enum runtime { CONTAINER, UNIKERNEL };
 static int make_root(const char *program, enum runtime runtime)
 {
 	if (runtime == CONTAINER)
-		assert_int_equal(shell("rm -rf %s/root && mkdir %s/root && cd %s/root && mkdir in out tmp dev && "
-				       "install -m 755 %s stage",
-					 dir, dir, dir, program),
+		assert_int_equal(
+			shell("rm -rf %s/root && mkdir %s/root && cd %s/root && mkdir in out tmp dev && "
+			      "install -m 755 %s stage",
+				dir, dir, dir, program),
 			0);
 	else
 		assert_int_equal(
-			shell("rm -rf %s/root && cp -al %s/vm %s/root && install -m 755 %s %s/root/stage", dir, dir,
-				dir, program, dir),
+			shell("rm -rf %s/root && cp -al %s/vm %s/root && install -m 755 %s %s/root/stage",
+				dir, dir, dir, program, dir),
 			0);
 	return open_dir("%s/root", dir);
 }
@@ -187,21 +190,46 @@ static void both(struct act *a, enum launch_end how, int code)
 
 static void both_probe(const char *argument, enum launch_end how, int code)
 {
-	struct act a = {
-		.program = PROBE_PATH, .argument = argument, .outs = {"result=1048576", "data=1048576", NULL}};
+	struct act a = {.program = PROBE_PATH,
+		.argument = argument,
+		.outs = {"result=1048576", "data=1048576", NULL}};
 
 	both(&a, how, code);
 }
 
 static void test_same_outputs(void **state)
 {
-	assert_int_equal(shell("cd %s/in && echo '{}' > params.json && seq 100000 > numbers && printf x > one && "
-			       ": > empty && head -c 65536 /dev/urandom > even",
-				 dir),
+	assert_int_equal(
+		shell("cd %s/in && echo '{}' > params.json && seq 100000 > numbers && printf x > one && "
+		      ": > empty && head -c 65536 /dev/urandom > even",
+			dir),
 		0);
 	static const char *const acts[] = {"files", "pieces", "memory", "scratch", "mathematics", "clocks"};
 	for (size_t i = 0; i < ARRAY_LEN(acts); i++)
 		both_probe(acts[i], LAUNCH_EXITED, 0);
+}
+
+static void both_eo(const char *program, const char *out_a, const char *out_b)
+{
+	char path[256];
+	struct act a = {.program = path, .outs = {out_a, out_b, NULL}};
+
+	snprintf(path, sizeof(path), EO_DIR "/%s", program);
+	both(&a, LAUNCH_EXITED, 0);
+	/* What one leaves the next one reads. */
+	assert_int_equal(shell("cp %s/out1/* %s/in/", dir, dir), 0);
+}
+
+/* The sample payload, on a rendered scene. */
+static void test_sample_stages(void **state)
+{
+	assert_int_equal(shell("cd %s/in && rm -f * && %s frame scene --rgb --index 2 >/dev/null && "
+			       "echo '{\"gsd_rgb_m\": 3, \"gsd_multi_m\": 10}' > params.json",
+				 dir, TWIN_PATH),
+		0);
+	both_eo("eo-cloud", "mask=8388608", "report=4096");
+	both_eo("eo-identify", "candidates=262144", "crops=4194304");
+	both_eo("eo-count", "report=65536", NULL);
 }
 
 /* More files than a machine has devices: several lie on one. */
@@ -248,7 +276,8 @@ static void test_crash_report(void **state)
 
 static void test_limits(void **state)
 {
-	struct act too_much = {.program = PROBE_PATH, .argument = "too-much", .outs = {"result=1000000", NULL}};
+	struct act too_much = {
+		.program = PROBE_PATH, .argument = "too-much", .outs = {"result=1000000", NULL}};
 	struct act bomb = {.program = PROBE_PATH,
 		.argument = "bomb",
 		.outs = {"result=512", NULL},
@@ -298,8 +327,10 @@ static void test_code_is_not_data(void **state)
 
 static void test_small_memory(void **state)
 {
-	struct act a = {
-		.program = PROBE_PATH, .argument = "scratch", .outs = {"result=512", NULL}, .memory_bytes = 4 * MIB};
+	struct act a = {.program = PROBE_PATH,
+		.argument = "scratch",
+		.outs = {"result=512", NULL},
+		.memory_bytes = 4 * MIB};
 	struct launch_result r = unikernel(&a);
 
 	assert_int_equal(r.how, LAUNCH_EXITED);
@@ -334,6 +365,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_same_outputs),
 		cmocka_unit_test(test_many_files),
+		cmocka_unit_test(test_sample_stages),
 		cmocka_unit_test(test_same_ends),
 		cmocka_unit_test(test_crash_report),
 		cmocka_unit_test(test_limits),
