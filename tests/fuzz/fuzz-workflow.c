@@ -22,7 +22,7 @@ static void check_stage(const struct workflow *w, size_t s)
 			st->inputs[i].output < w->stages[st->inputs[i].stage].n_outputs);
 	if (st->uses)
 		return;
-	ensure(st->n_outputs > 0 && st->time_ns > 0 && st->retry.on);
+	ensure(st->n_outputs <= WF_OUTPUTS_MAX && st->time_ns > 0 && st->retry.on);
 	ensure(st->memory_bytes <= limits.memory_bytes && st->cpus_milli <= limits.cpus_milli);
 	for (size_t i = 0; i < st->n_outputs; i++)
 		ensure(st->outputs[i].max_bytes > 0);

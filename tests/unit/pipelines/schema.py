@@ -79,7 +79,7 @@ TAKEN = [
     ("{over: cloud.report.tiles, parallel: 8}", "cloud.report.tiles[0].parts"), ("backoff: 5s, max_backoff: 1m", "backoff: 0s"),
     ("on: [temporary, timeout]", "on: [failed, memory, output]"), ("runtime: container", "runtime: unikernel"),
     ("    needs: [cloud]\n", "    needs: []\n"), ("{scene: trigger.frame}", "{Scene.1_a-b: trigger.frame}"),
-    ("energy: 60J", "energy: 1.5kJ"), ("  - {product: cloud.mask, priority: 200, keep: 7d}", "  - {product: cloud.mask}"),
+    ("energy: 60J", "energy: 1.5kJ"), ("{image: tidy, outputs: {note: 4KiB}}", "{image: tidy}"), ("  - {product: cloud.mask, priority: 200, keep: 7d}", "  - {product: cloud.mask}"),
     ("when: item.area > 100", "when: true"), ("params: {limit: 0.5}", "timeout: 1m"), ("params: {limit: 0.5}", "approve: no"),
 ]
 # Both refuse it.
@@ -104,7 +104,7 @@ REFUSED = [
     ("{scene: trigger.frame}", "{params.json: trigger.frame}"), ("{scene: trigger.frame}", "[trigger.frame]"),
     ("mask: 4MiB", "mask: 4 megs"), ("mask: 4MiB", "mask: 0B"), ("mask: 4MiB", "mask: {type: file}"), ("mask: 4MiB", "Mask: 4MiB"),
     ("mask: 4MiB", "mask: {max: 4MiB, typ: file}"), ("type: json}}\n    params", "type: xml}}\n    params"),
-    ("    outputs: {mask: 4MiB, report: {max: 4KiB, type: json}}\n", ""), ("{mask: 4MiB, report: {max: 4KiB, type: json}}", "{}"),
+    ("{mask: 4MiB, report: {max: 4KiB, type: json}}", "{}"),
     ("params: {limit: $params.limit, deep: {list: [1, null, x]}}", "params: [1]"), ("[--fast, 3]", "--fast"), ("[--fast, 3]", "[{a: b}]"),
     ("LEVEL: 3", "L=3: 3"), ("LEVEL: 3", "LEVEL: [3]"), ("cpus: 0.5", "cpus: 0"), ("cpus: 0.5", "cpus: 2000"), ("memory: 64MiB", "memory: 64"),
     ("time: 30s", "time: 0s"), ("pids: 64", "pids: 0"), ("energy: 60J", "energy: 60"), ("energy: 60J", "energy: 0J"), ("pids: 64", "threads: 64"),
