@@ -412,6 +412,7 @@ int bench_runs(void)
 		return 0;
 	}
 	umask(022);
+	setvbuf(stdout, NULL, _IOLBF, 0);
 	strcpy(b.dir, "/tmp/perigee-bench-XXXXXX");
 	snprintf(jobs, sizeof(jobs), "%u", at_once);
 	if (!mkdtemp(b.dir) || chmod(b.dir, 0755) < 0 || uv_loop_init(&b.loop) != 0)
