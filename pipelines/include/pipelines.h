@@ -168,6 +168,8 @@ WARN_UNUSED int pipelines_create(const struct pipelines_options *o, struct pipel
 void pipelines_destroy(struct pipelines *p);
 /* Takes the workflow over. From now on its triggers make runs. Checks that its images can be resolved. */
 WARN_UNUSED int pipelines_add(struct pipelines *p, struct workflow *w, struct complaints *c);
+/* One that was taken over, by its name; NULL. Borrowed. */
+const struct workflow *pipelines_workflow(struct pipelines *p, const char *name);
 void pipelines_stage_exited(struct pipelines *p, const struct stage_exit *e);
 
 struct frame_event {
