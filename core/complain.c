@@ -27,25 +27,42 @@ void complaints_finish(struct complaints *c)
 	*c = (struct complaints){0};
 }
 
-void complain(struct complaints *c, int line, int column, const char *fmt, ...)
+static void keep(struct complaints *c, bool warning, int line, int column, const char *fmt, va_list args)
+	__attribute__((format(printf, 5, 0)));
+static void keep(struct complaints *c, bool warning, int line, int column, const char *fmt, va_list args)
 {
 	char raw[COMPLAINT_TEXT_BYTES], text[COMPLAINT_TEXT_BYTES];
-	va_list args;
 
-	c->total++;
-	if (c->n == COMPLAINTS_MAX)
-		return;
-	va_start(args, fmt);
-	int n = vsnprintf(raw, sizeof(raw), fmt, args);
-	va_end(args);
-	if (n < 0)
+	if (c->n == COMPLAINTS_MAX || vsnprintf(raw, sizeof(raw), fmt, args) < 0)
 		return;
 	/* It quotes what a stranger wrote, and goes to a terminal. */
 	text_escape(raw, strnlen(raw, sizeof(raw) - 1), text, sizeof(text));
 	char *kept = strdup(text);
 	if (!kept)
 		return;
-	c->item[c->n++] = (struct complaint){.line = line, .column = column, .text = kept};
+	c->item[c->n++] =
+		(struct complaint){.line = line, .column = column, .text = kept, .warning = warning};
+}
+
+void complain(struct complaints *c, int line, int column, const char *fmt, ...)
+{
+	va_list args;
+
+	c->total++;
+	va_start(args, fmt);
+	keep(c, false, line, column, fmt, args);
+	va_end(args);
+}
+
+void complain_warning(struct complaints *c, int line, int column, const char *fmt, ...)
+{
+	va_list args;
+
+	if (c->warnings++ >= COMPLAINTS_MAX / 2)
+		return;
+	va_start(args, fmt);
+	keep(c, true, line, column, fmt, args);
+	va_end(args);
 }
 
 void complaints_print(const struct complaints *c, FILE *to)
@@ -55,13 +72,14 @@ void complaints_print(const struct complaints *c, FILE *to)
 	text_escape(c->file, strlen(c->file), file, sizeof(file));
 	for (size_t i = 0; i < c->n; i++) {
 		const struct complaint *it = &c->item[i];
+		const char *warning = it->warning ? "warning: " : "";
 		if (it->line > 0)
-			fprintf(to, "%s:%d:%d: %s\n", file, it->line, it->column, it->text);
+			fprintf(to, "%s:%d:%d: %s%s\n", file, it->line, it->column, warning, it->text);
 		else
-			fprintf(to, "%s: %s\n", file, it->text);
+			fprintf(to, "%s: %s%s\n", file, warning, it->text);
 	}
-	if (c->total > c->n)
-		fprintf(to, "%s: and %zu more\n", file, c->total - c->n);
+	if (c->total + c->warnings > c->n)
+		fprintf(to, "%s: and %zu more\n", file, c->total + c->warnings - c->n);
 }
 
 cJSON *complaints_json(const struct complaints *c)
@@ -78,7 +96,8 @@ cJSON *complaints_json(const struct complaints *c)
 		if (!cJSON_AddStringToObject(one, "file", c->file) ||
 			!cJSON_AddNumberToObject(one, "line", c->item[i].line) ||
 			!cJSON_AddNumberToObject(one, "column", c->item[i].column) ||
-			!cJSON_AddStringToObject(one, "text", c->item[i].text))
+			!cJSON_AddStringToObject(one, "text", c->item[i].text) ||
+			(c->item[i].warning && !cJSON_AddTrueToObject(one, "warning")))
 			goto fail;
 	}
 	return all;

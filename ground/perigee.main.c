@@ -20,8 +20,8 @@ static int check_policy(const char *path, struct complaints *c)
 }
 
 static const struct lint_kind lint_kinds[] = {
-	{"workflow", "workflow file", check_workflow},
-	{"mission", "mission file", check_mission},
+	{"workflow", "workflow file", NULL},
+	{"mission", "mission file", NULL},
 	{"policy", "policy", check_policy},
 };
 
@@ -39,6 +39,8 @@ static const struct command {
 } commands[] = {
 	{"lint", command_lint_all, "check a workflow, mission or policy file"},
 	{"run", command_run, "run one workflow on this machine"},
+	{"queue", command_queue, "what runs and what waits, as it would run"},
+	{"explain", command_explain, "why a task waits or was chosen"},
 	{"hold", command_hold, "let nothing of a task, run, workflow or payload start"},
 	{"release", command_release, "let what was held start again"},
 	{"priority", command_priority, "change how important something in the queue is"},

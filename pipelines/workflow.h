@@ -22,6 +22,8 @@
 #define WF_PARALLEL_DEFAULT 4
 #define WF_JSON_BYTES_MAX (1u << 20) /* a JSON output is read by the supervisor: a limit of its own */
 #define WF_OUTPUT_BYTES_MAX (UINT64_C(4) << 30)
+#define WF_JOINED_JSON_BYTES_MAX                                                                             \
+	(UINT64_C(16) << 20) /* of all elements of a foreach: read by the supervisor, too */
 #define WF_NONE SIZE_MAX
 
 enum wf_source { WF_FROM_TRIGGER, WF_FROM_STAGE };

@@ -197,6 +197,21 @@ int lane_after(
 	return rc == SQLITE_ROW || rc == SQLITE_DONE ? (int)n : ERR_STORE;
 }
 
+int lane_ahead(struct scheduler *s, size_t lane, const struct candidate *c, int64_t most)
+{
+	sqlite3_stmt *q = store_query(s->store,
+		"SELECT count(*) FROM (SELECT 1 FROM task INDEXED BY task_order"
+		" WHERE lane = ? AND state = 0 AND blocked = 0 AND (rank, due_ns, age_from_ns, id) < (?, ?, "
+		"?, ?)"
+		" LIMIT ?)",
+		"iiiiii", s->lanes[lane].id, c->rank, c->due_ns, c->age_ns, c->task.id, most);
+	int n = q && sqlite3_step(q) == SQLITE_ROW ? sqlite3_column_int(q, 0) : ERR_STORE;
+
+	if (q)
+		sqlite3_reset(q);
+	return n;
+}
+
 int lane_head(struct scheduler *s, size_t lane, struct candidate **ret_head)
 {
 	struct lane *l = &s->lanes[lane];

@@ -193,6 +193,9 @@ bool order_holds_lane(const struct scheduler *s, const struct lane *l);
 /* Brings one waiting task to where the orders want it. */
 WARN_UNUSED int order_apply(struct scheduler *s, int64_t task);
 
+/* lanes.c: how many of the lane are before the candidate, counted up to `most`. */
+int lane_ahead(struct scheduler *s, size_t lane, const struct candidate *c, int64_t most);
+
 /* commands.c */
 WARN_UNUSED int stop_after_commit(struct scheduler *s, int64_t task);
 
@@ -201,6 +204,9 @@ WARN_UNUSED int sweeps_load(struct scheduler *s);
 WARN_UNUSED int sweep_start(struct scheduler *s, const struct queue_target *t, bool cancels, const char *why);
 WARN_UNUSED int sweeps_go_on(struct scheduler *s);
 bool lane_within(const struct scheduler *s, const struct lane *l, enum queue_scope scope, const char *name);
+
+/* explain.c: in words; static text, NULL when it is not. */
+const char *blocked_because(int64_t blocked);
 
 /* history.c */
 WARN_UNUSED int attempt_record(

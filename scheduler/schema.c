@@ -86,5 +86,7 @@ const char *const scheduler_schema[] = {
 	"DROP TABLE lane; ALTER TABLE lane_new RENAME TO lane;"
 	"ALTER TABLE task ADD COLUMN declared INTEGER NOT NULL DEFAULT 0;" /* the priority it was put with */
 	"UPDATE task SET declared = priority",
+
+	"CREATE INDEX task_blocked ON task(id) WHERE state = 0 AND blocked > 0",
 };
 const size_t scheduler_schema_steps = ARRAY_LEN(scheduler_schema);

@@ -14,11 +14,14 @@
 struct lint_kind {
 	const char *key;  /* "workflow" */
 	const char *what; /* "workflow file" */
+	/* NULL: workflow and mission files, which lint knows itself. */
 	int (*check)(const char *path, struct complaints *c);
 };
 
 int command_lint(int argc, char **argv, const struct lint_kind *kinds, size_t n_kinds);
 int command_run(int argc, char **argv);
+int command_queue(int argc, char **argv);
+int command_explain(int argc, char **argv);
 int command_hold(int argc, char **argv);
 int command_release(int argc, char **argv);
 int command_priority(int argc, char **argv);
@@ -27,8 +30,5 @@ int command_runs(int argc, char **argv);
 int command_show(int argc, char **argv);
 int command_logs(int argc, char **argv);
 int command_keys(int argc, char **argv);
-
-int check_workflow(const char *path, struct complaints *c);
-int check_mission(const char *path, struct complaints *c);
 
 #endif

@@ -15,6 +15,8 @@ static const struct {
 	ask_fn fn;
 } asks[] = {
 	{"status", ask_status},
+	{"queue", ask_queue},
+	{"explain", ask_explain},
 	{"hold", ask_hold},
 	{"release", ask_release},
 	{"priority", ask_priority},

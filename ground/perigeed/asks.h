@@ -26,6 +26,10 @@ void reply_committed(struct perigeed *d, struct control_call *call, cJSON *body)
 
 ASK(status); /* status.c */
 
+/* questions.c */
+ASK(queue);
+ASK(explain);
+
 /* orders.c */
 ASK(hold);
 ASK(release);

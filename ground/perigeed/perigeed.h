@@ -123,6 +123,9 @@ extern const struct broker_callbacks broker_callbacks;
 WARN_UNUSED int subscribe(struct perigeed *d, const struct workflow *w);
 void cameras_finish(struct perigeed *d);
 
+/* workflows.c: what the mission file names, as far as it is good. */
+WARN_UNUSED int load_workflows(struct perigeed *d);
+
 /* asks.c: answers on the control socket. */
 void answer(void *user, struct control_call *call, const char *ask, const cJSON *request);
 

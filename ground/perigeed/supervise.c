@@ -70,38 +70,6 @@ static int start_downlink(struct perigeed *d)
 	return r == 0 ? downlink_create(&d->loop, d->store, d->artifacts, &o, &d->downlink) : r;
 }
 
-static int load_workflows(struct perigeed *d)
-{
-	const struct mission *m = d->mission;
-	struct workflow_limits limits = {
-		.cpus_milli = m->budget.cpus_milli, .memory_bytes = m->budget.memory_bytes};
-	int worst = 0;
-
-	for (size_t i = 0; i < m->n_workflows; i++) {
-		struct complaints c;
-		struct workflow *w = NULL;
-		int r = complaints_init(&c, m->workflows[i]);
-
-		if (r == 0 && (r = workflow_load(m->workflows[i], &limits, &c, &w)) == 0) {
-			r = pipelines_add(d->pipelines, w, &c);
-			if (r < 0)
-				workflow_destroy(w);
-		}
-		if (r == 0)
-			r = subscribe(d, w);
-		if (r == 0) /* so that it can be held before it ever ran */
-			r = scheduler_know(d->scheduler, workflow_payload(w), workflow_name(w));
-		complaints_print(&c, stderr);
-		complaints_finish(&c);
-		/* The others go on without it. */
-		if (r < 0)
-			log_error("workflow %s is left out: %s", m->workflows[i], err_text(r));
-		if (r < 0 && worst == 0)
-			worst = r;
-	}
-	return d->o->run ? worst : 0;
-}
-
 static int start_parts(struct perigeed *d)
 {
 	const struct mission *m = d->mission;

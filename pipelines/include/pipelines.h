@@ -35,6 +35,11 @@ struct workflow_limits {
 WARN_UNUSED int workflow_load(const char *path, const struct workflow_limits *limits, struct complaints *c,
 	struct workflow **ret_workflow);
 void workflow_destroy(struct workflow *w);
+/* Checks how the workflows of a mission refer to each other (`uses`, `completed`); complaints about list[i]
+ * go to c[i]. whole_mission: these are all, so that one that is not there is a mistake. ERR_CHECKED, -ENOMEM.
+ */
+WARN_UNUSED int workflow_check_uses(
+	struct workflow *const *list, size_t n, bool whole_mission, struct complaints *const *c);
 const char *workflow_name(const struct workflow *w);
 const char *workflow_payload(const struct workflow *w);
 size_t workflow_stage_count(const struct workflow *w);

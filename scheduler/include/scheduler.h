@@ -223,6 +223,25 @@ WARN_UNUSED int scheduler_run_over(struct scheduler *s, int64_t run);
 /* Nothing at all starts while there is a reason; NULL: go on. Not kept over a restart. */
 void scheduler_pause(struct scheduler *s, const char *why);
 
+/* ---- what people and scripts ask ----
+ * The caller frees the JSON. Times are UTC texts, sizes bytes, CPUs thousandths. Nothing is changed. */
+
+/* Why a task waits, or why it was chosen. ERR_UNKNOWN.
+ *   {task, run, stage, item?, payload, workflow, priority, declared_priority, attempt, cpus_milli,
+ * memory_bytes, state, why: "in words", missing?: {cpus_milli?, memory_bytes?, tasks?}, ahead?: [{task, run,
+ * stage, workflow, priority}, ... the first few], ahead_count?, ahead_more?: true when there are more than
+ * were counted, until?: "2026-...", held_by?: {scope, id | name}, chosen?: "head" | "backfill", over?: {task,
+ * ...}, started?, ended?, reason?, attempts: [{attempt, outcome, reason, started, ended, wall_s, cpu_s,
+ * memory_peak_bytes}, ...]} */
+WARN_UNUSED int scheduler_explain(struct scheduler *s, int64_t task, cJSON **ret_json);
+/* The queue as it would run, at most `limit` (and QUEUE_LIST_MAX) that wait.
+ *   {paused_by: "" , counts: {ready, running, ...}, budget: {cpus_milli, memory_bytes, tasks}, used: {the
+ * same}, running: [{task, ..., started, ends_by?}], waiting: [{task, ..., why?, until?}], more: how many are
+ * not shown, orders: [{scope, id | name, hold?: "held" | "exempt", priority?}]} `why` is there where
+ * something other than its place keeps it waiting. */
+#define QUEUE_LIST_MAX 1000
+WARN_UNUSED int scheduler_list(struct scheduler *s, size_t limit, cJSON **ret_json);
+
 /* ---- the loop ---- */
 
 /* Before the end of each turn. Cheap when nothing changed. */

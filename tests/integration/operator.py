@@ -98,6 +98,38 @@ def test_what_is_held_waits_over_restarts_and_goes_on_when_released():
         assert [r["state"] for r in m.runs()] == ["done"] * 4
 
 
+def test_every_decision_is_explained():
+    with Operated(3, ("a", "b")) as m:
+        m.camera.send_signal(signal.SIGSTOP)
+        m.start()
+        m.order("hold", "--workflow", "a")
+        m.order("hold", "--payload", m.payload)
+        m.camera.send_signal(signal.SIGCONT)
+        wait_for(lambda: m.tasks()["ready"] == 6, "the runs are not made")
+        q = m.order("queue")
+        assert [t["why"] for t in q["waiting"]] == ["an operator holds it"] * 6, q
+        assert q["more"] == 0 and q["running"] == [] and q["budget"]["tasks"] == 1
+        assert {(o["scope"], o["name"], o["hold"]) for o in q["orders"]} == {("payload", m.payload, "held")}, q["orders"]
+        assert len(m.order("queue", "--limit", "2")["waiting"]) == 2
+        task = q["waiting"][0]["task"]
+        e = m.order("explain", str(task))
+        assert e["state"] == "ready" and e["held_by"]["scope"] == "payload", e
+        m.order("hold", "--task", str(task))
+        assert m.order("explain", str(task))["held_by"] == {"scope": "task", "id": task}
+        m.order("release", "--payload", m.payload)
+        wait_for(lambda: m.tasks()["done"] == 6, "what was released does not run")
+        e = m.order("explain", str(task))
+        assert e["state"] == "done" and "it is over" in e["why"] and e["chosen"] == "head" and e["attempts"] == [], e
+        # For people, too.
+        for argv, says in ((("queue",), "waiting: 0"), (("explain", str(task)), f"task {task}, ")):
+            p = subprocess.run([m.path("ground", "perigee"), *argv, "--state", f"{m.work}/state"], stdout=subprocess.PIPE,
+                               text=True)
+            assert p.returncode == 0 and says in p.stdout, p.stdout
+        for argv, status in ((("explain", "99"), 66), (("explain", "x"), 64), (("explain",), 64),
+                             (("queue", "--limit", "1001"), 65), (("queue", "--limit", "x"), 64)):
+            assert m.refused(*argv)[0] == status, argv
+
+
 def test_the_narrower_order_counts():
     with Operated(2, ("a", "b")) as m:
         m.camera.send_signal(signal.SIGSTOP)

@@ -63,6 +63,23 @@ static void too_many_are_counted(void **state)
 	assert_non_null(strstr(printed(), "a.yaml:64:1: no 63\na.yaml: and 3 more\n"));
 }
 
+static void warnings_are_told_apart_and_never_hide_a_mistake(void **state)
+{
+	for (int i = 0; i < COMPLAINTS_MAX; i++)
+		complain_warning(&c, i + 1, 1, "look %d", i);
+	assert_int_equal(c.total, 0);
+	assert_int_equal(c.n, COMPLAINTS_MAX / 2);
+	complain(&c, 100, 1, "wrong");
+	assert_int_equal(c.total, 1);
+	assert_int_equal(c.warnings, COMPLAINTS_MAX);
+	assert_non_null(strstr(printed(), "a.yaml:32:1: warning: look 31\na.yaml:100:1: wrong\n"
+					  "a.yaml: and 32 more\n"));
+	cJSON *json = complaints_json(&c);
+	assert_true(cJSON_IsTrue(cJSON_GetObjectItem(cJSON_GetArrayItem(json, 0), "warning")));
+	assert_null(cJSON_GetObjectItem(cJSON_GetArrayItem(json, COMPLAINTS_MAX / 2), "warning"));
+	cJSON_Delete(json);
+}
+
 static void as_json(void **state)
 {
 	complain(&c, 3, 4, "a \"quoted\" thing");
@@ -147,6 +164,7 @@ int main(void)
 		WITH_COMPLAINTS(hostile_texts_are_escaped),
 		WITH_COMPLAINTS(long_texts_are_cut),
 		WITH_COMPLAINTS(too_many_are_counted),
+		WITH_COMPLAINTS(warnings_are_told_apart_and_never_hide_a_mistake),
 		WITH_COMPLAINTS(as_json),
 		WITH_COMPLAINTS(empty_json),
 		WITH_COMPLAINTS(json_out_of_memory),
