@@ -61,6 +61,11 @@ void store_spare(struct store *s)
 		room_spare_make(s->path);
 }
 
+uint64_t store_turn(const struct store *s)
+{
+	return s->mark.turn;
+}
+
 uint64_t store_commits(const struct store *s)
 {
 	return s->commits;

@@ -102,6 +102,8 @@ WARN_UNUSED int store_turn_end(struct store *s);
 bool store_held(const struct store *s);
 /* Makes the spare file again that a start on a full disk gives up (PATH.spare). Call now and then. */
 void store_spare(struct store *s);
+/* The number of the last commit, of all since the database was made. */
+uint64_t store_turn(const struct store *s);
 /* Commits so far: tests and figures. */
 uint64_t store_commits(const struct store *s);
 
