@@ -8,6 +8,7 @@
 #include "core/clock.h"
 #include "core/file.h"
 #include "core/yaml.h"
+#include "mission-queue.h"
 
 #define CPUS_MAX 1024.0
 #define MEMORY_BYTES_MAX (UINT64_C(1) << 46)
@@ -191,7 +192,8 @@ static void read_version(struct reader *r, struct ynode *n)
 static void read_mission(struct reader *r, struct ynode *root)
 {
 	static const char *const known[] = {"perigee", "mission", "spacecraft", "workflows", "images", "policy",
-		"state", "run-as", "budget", "logs", "storage", "downlink"};
+		"state", "run-as", "budget", "queue", "quotas", "logs", "storage",
+		"downlink"};
 	struct mission *m = r->m;
 
 	if (!y_is(r->c, root, YNODE_MAP))
@@ -206,6 +208,7 @@ static void read_mission(struct reader *r, struct ynode *root)
 	read_path(r, y_get(root, "state"), &m->state);
 	read_name(r, y_get(root, "run-as"), m->run_as);
 	read_budget(r, y_get(root, "budget"));
+	mission_read_queue(m, y_get(root, "queue"), y_get(root, "quotas"), r->c);
 	y_size(r->c, y_get(root, "logs"), UINT64_C(1) << 30, &m->log_bytes_max);
 	read_storage(r, y_get(root, "storage"));
 	read_downlink(r, y_get(root, "downlink"));

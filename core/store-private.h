@@ -5,7 +5,7 @@
 
 #include "core/store.h"
 
-#define STATEMENTS_MAX 192
+#define STATEMENTS_MAX 512
 #define PAGE_CACHE_KIB 512
 
 struct effect {

@@ -1,82 +1,113 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Advancing a run: what became ready is put into the queue, what will not run is left out, and when all is
- * settled the run ends and its products go to the ground. All within the turn. */
+/* Advancing a run: what became ready is begun, what will not run is left out, and when all is settled the run
+ * goes on to its handlers, and ends. All within the turn. */
 #include <errno.h>
 #include <string.h>
 
-#include "core/json.h"
+#include "core/log.h"
 #include "runs.h"
 
-struct advance {
-	struct pipelines *p;
-	struct workflow *w;
-	int64_t run;
-	unsigned char *state; /* by stage, enum stage_state */
-	struct utc_time age_from;
-	cJSON **json; /* parsed outputs, WF_OUTPUTS_MAX a stage, when asked for */
-};
+/* ---- which runs ---- */
 
-static int load_states(struct advance *a)
+void runs_enter(struct pipelines *p)
 {
-	sqlite3_stmt *q = store_query(
-		a->p->o.store, "SELECT position, state FROM run_stage WHERE run = ?", "i", a->run);
-	int rc = SQLITE_ERROR;
-
-	while (q && (rc = sqlite3_step(q)) == SQLITE_ROW) {
-		int64_t at = sqlite3_column_int64(q, 0);
-		if (at >= 0 && (uint64_t)at < a->w->n_stages)
-			a->state[at] = (unsigned char)sqlite3_column_int64(q, 1);
-	}
-	return rc == SQLITE_DONE ? 0 : ERR_STORE;
+	p->depth++;
 }
 
-static int set_stage(struct advance *a, size_t stage, enum stage_state state, const char *reason)
+int run_touch(struct pipelines *p, int64_t run)
 {
-	int r = store_change(a->p->o.store);
+	ensure(p->depth > 0);
+	for (size_t i = 0; i < p->n_touched; i++)
+		if (p->touched[i] == run)
+			return 0;
+	if (p->n_touched == p->cap_touched) {
+		size_t cap = p->cap_touched ? 2 * p->cap_touched : 16;
+		int64_t *grown = reallocarray(p->touched, cap, sizeof(*grown));
 
-	if (r == 0)
-		r = store_exec(a->p->o.store,
-			"UPDATE run_stage SET state = ?, reason = ?, ended_ns = CASE WHEN ?1 >= 3 THEN ? END"
-			" WHERE run = ? AND stage = ?",
-			"itiit", (int64_t)state, reason, clock_utc().ns, a->run, a->w->stages[stage].name);
-	if (r < 0)
-		return r;
-	a->state[stage] = state;
-	if (a->p->o.on_stage)
-		a->p->o.on_stage(
-			a->p->o.user, a->run, a->w->stages[stage].name, stage_state_name(state), reason);
+		if (!grown)
+			return -ENOMEM;
+		p->touched = grown;
+		p->cap_touched = cap;
+	}
+	p->touched[p->n_touched++] = run;
 	return 0;
 }
 
-static const cJSON *value_of_output(void *user, size_t stage, size_t output)
-{
-	struct advance *a = user;
-	cJSON **slot = &a->json[stage * WF_OUTPUTS_MAX + output];
+static int advance(struct pipelines *p, int64_t run);
 
-	if (*slot)
-		return *slot;
-	sqlite3_stmt *q = store_query(a->p->o.store,
-		"SELECT json FROM run_output WHERE run = ? AND stage = ? AND name = ?", "itt", a->run,
-		a->w->stages[stage].name, a->w->stages[stage].outputs[output].name);
-	if (q && sqlite3_step(q) == SQLITE_ROW && sqlite3_column_text(q, 0))
-		*slot = cJSON_Parse((const char *)sqlite3_column_text(q, 0));
-	if (q)
-		sqlite3_reset(q);
-	return *slot;
+int runs_leave(struct pipelines *p, int r)
+{
+	ensure(p->depth > 0);
+	for (size_t i = 0; p->depth == 1 && r >= 0 && i < p->n_touched; i++) {
+		int64_t run = p->touched[i];
+
+		p->touched[i] = 0; /* from here on it can be touched again */
+		int advanced = advance(p, run);
+		if (advanced < 0)
+			r = advanced;
+	}
+	if (--p->depth == 0)
+		p->n_touched = 0;
+	return r;
 }
 
-static int queue_stage(struct advance *a, size_t stage)
+/* ---- one stage ---- */
+
+struct reading {
+	size_t stage;
+	bool found;
+};
+
+static void look_for(void *user, size_t stage, size_t output)
 {
-	const struct wf_stage *s = &a->w->stages[stage];
+	struct reading *reading = user;
+
+	reading->found |= stage == reading->stage;
+}
+
+/* Whether a stage needs what another one makes, and not only its end. */
+static bool reads(const struct wf_stage *s, size_t other)
+{
+	struct reading reading = {.stage = other};
+
+	for (size_t i = 0; i < s->n_inputs; i++)
+		if (s->inputs[i].from == WF_FROM_STAGE && s->inputs[i].stage == other)
+			return true;
+	if (s->foreach.source == WF_OVER_OUTPUT && s->foreach.stage == other)
+		return true;
+	if (s->when)
+		expr_each_stage(s->when, look_for, &reading);
+	return reading.found;
+}
+
+static bool passes(const struct run_now *run, size_t stage, size_t need)
+{
+	unsigned char state = run->stages[need].state;
+
+	if (state == STAGE_DONE || run->w->stages[stage].role != WF_NORMAL)
+		return true; /* handlers take what there is */
+	return (state == STAGE_FAILED || state == STAGE_CANCELLED) &&
+	       run->w->stages[need].on_failure == WF_CONTINUE && !reads(&run->w->stages[stage], need);
+}
+
+static const char *end_in_words(unsigned char state)
+{
+	return state == STAGE_FAILED ? "failed" : state == STAGE_CANCELLED ? "was cancelled" : "was left out";
+}
+
+int run_put_task(struct run_now *run, size_t stage, int64_t item, int64_t *ret_task)
+{
+	const struct wf_stage *s = &run->w->stages[stage];
 	struct task_spec spec = {
-		.run = a->run,
+		.run = run->id,
 		.stage = s->name,
-		.item = -1,
-		.payload = a->w->payload,
-		.workflow = a->w->name,
-		.priority = a->w->priority,
-		.age_from = a->age_from,
-		.deadline.ns = a->w->deadline_ns ? a->age_from.ns + a->w->deadline_ns : 0,
+		.item = item,
+		.payload = run->w->payload,
+		.workflow = run->w->name,
+		.priority = run->priority,
+		.age_from = run->age_from,
+		/* Handlers run in any case. */
+		.deadline = s->role == WF_NORMAL ? run->deadline : (struct utc_time){0},
 		.cpus_milli = s->cpus_milli,
 		.memory_bytes = s->memory_bytes,
 		.time_ns = s->time_ns,
@@ -87,140 +118,239 @@ static int queue_stage(struct advance *a, size_t stage)
 			.max_backoff_ns = s->retry.max_backoff_ns,
 			.jitter = s->retry.jitter},
 	};
-	int64_t task;
-	int r = scheduler_put(a->p->o.scheduler, &spec, &task);
-
-	return r < 0 ? r : set_stage(a, stage, STAGE_QUEUED, NULL);
+	return scheduler_put(run->p->o.scheduler, &spec, ret_task);
 }
 
-/* Settles one waiting stage if its needs are settled: 1 when it changed. */
-static int consider(struct advance *a, size_t stage)
+static int queue_stage(struct run_now *run, size_t stage)
 {
-	const struct wf_stage *s = &a->w->stages[stage];
-	char reason[EXPR_REASON_BYTES + 2 * 64 + 32] = "", seen[EXPR_REASON_BYTES];
-	int r;
+	int r = store_change(run->p->o.store);
+	int64_t task;
 
-	for (size_t i = 0; i < s->n_needs; i++)
-		if (a->state[s->needs[i]] < STAGE_DONE)
-			return 0;
-	for (size_t i = 0; i < s->n_needs && !*reason; i++)
-		if (a->state[s->needs[i]] != STAGE_DONE)
-			snprintf(reason, sizeof(reason), "needs %s, which %s", a->w->stages[s->needs[i]].name,
-				a->state[s->needs[i]] == STAGE_FAILED ? "failed" : "was left out");
-	if (*reason) {
-		r = set_stage(a, stage, STAGE_SKIPPED, reason);
-		return r < 0 ? r : 1;
-	}
-	const struct expr_scope scope = {.value = value_of_output, .user = a};
-	int go = s->when ? expr_truth(s->when, &scope, seen) : 1;
-	if (go > 0) {
-		r = queue_stage(a, stage);
-	} else if (go == 0) {
-		snprintf(reason, sizeof(reason), "when %.120s: %s", s->when_text, seen);
-		r = set_stage(a, stage, STAGE_SKIPPED, reason);
-	} else {
-		snprintf(reason, sizeof(reason), "when: %s", seen);
-		r = set_stage(a, stage, STAGE_FAILED, reason);
-	}
+	if (r == 0)
+		r = run_put_task(run, stage, -1, &task);
+	if (r == 0)
+		r = store_exec(run->p->o.store, "UPDATE run_stage SET task = ? WHERE run = ? AND stage = ?",
+			"iit", task, run->id, run->w->stages[stage].name);
+	if (r < 0)
+		return r;
+	run->stages[stage].task = task;
+	return run_set_stage(run, stage, STAGE_QUEUED, NULL);
+}
+
+int run_begin_stage(struct run_now *run, size_t stage)
+{
+	const struct wf_stage *s = &run->w->stages[stage];
+	int r = 0;
+
+	if (s->uses)
+		return uses_begin(run, stage);
+	if (s->foreach.source != WF_NO_FOREACH)
+		return foreach_begin(run, stage);
+	if (s->cache)
+		r = cache_take(run, stage, -1, NULL);
+	return r == 0 ? queue_stage(run, stage) : r < 0 ? r : 0;
+}
+
+/* It is the stage's turn: 1 when it changed. */
+static int begin(struct run_now *run, size_t stage)
+{
+	const struct wf_stage *s = &run->w->stages[stage];
+	int r = timeout_begin(run, stage);
+
+	if (r == 0 && s->approve && !run->stages[stage].approved)
+		r = run_set_stage(run, stage, STAGE_ASKING, *s->approve_text ? s->approve_text : NULL);
+	else if (r == 0)
+		r = run_begin_stage(run, stage);
 	return r < 0 ? r : 1;
 }
 
-static int put_products(struct advance *a)
+/* Settles one waiting stage if its needs are settled: 1 when it changed. */
+static int consider(struct run_now *run, size_t stage)
 {
-	for (size_t i = 0; i < a->w->n_products; i++) {
-		const struct wf_product *wp = &a->w->products[i];
-		const struct wf_stage *s = &a->w->stages[wp->stage];
-		const struct wf_output *o = &s->outputs[wp->output];
-		struct run_product p = {.run = a->run,
-			.workflow = a->w->name,
-			.stage = s->name,
-			.name = o->name,
-			.type = o->type == WF_JSON ? "json" : "file",
-			.priority = wp->priority};
+	const struct wf_stage *s = &run->w->stages[stage];
+	char reason[EXPR_REASON_BYTES + 2 * 64 + 32] = "", seen[EXPR_REASON_BYTES];
+	struct expr_scope scope = {.value = run_json_of, .user = run, .params = run->params};
+	int r;
 
-		if (a->state[wp->stage] != STAGE_DONE)
+	if ((int64_t)s->role != run->phase)
+		return 0;
+	for (size_t i = 0; i < s->n_needs; i++)
+		if (!stage_settled(run->stages[s->needs[i]].state))
+			return 0;
+	for (size_t i = 0; i < s->n_needs && !*reason; i++)
+		if (!passes(run, stage, s->needs[i]))
+			snprintf(reason, sizeof(reason), "needs %s, which %s",
+				run->w->stages[s->needs[i]].name,
+				end_in_words(run->stages[s->needs[i]].state));
+	if (*reason) {
+		r = run_set_stage(run, stage, STAGE_SKIPPED, reason);
+		return r < 0 ? r : 1;
+	}
+	int go = s->when && !s->when_item ? expr_truth(s->when, &scope, seen) : 1;
+	if (go > 0)
+		return begin(run, stage);
+	if (go == 0)
+		snprintf(reason, sizeof(reason), "when %.120s: %s", s->when_text, seen);
+	else
+		snprintf(reason, sizeof(reason), "when: %s", seen);
+	r = run_set_stage(run, stage, go == 0 ? STAGE_SKIPPED : STAGE_FAILED, reason);
+	return r < 0 ? r : 1;
+}
+
+/* ---- the run ---- */
+
+/* The first stage whose end the run does not bear; WF_NONE. */
+static size_t unbearable(const struct run_now *run, enum wf_on_failure at_least)
+{
+	for (size_t i = 0; i < run->w->n_stages; i++) {
+		const struct wf_stage *s = &run->w->stages[i];
+		unsigned char state = run->stages[i].state;
+
+		if (s->role == WF_NORMAL && (state == STAGE_FAILED || state == STAGE_CANCELLED) &&
+			s->on_failure != WF_CONTINUE && (at_least != WF_CANCEL || s->on_failure == WF_CANCEL))
+			return i;
+	}
+	return WF_NONE;
+}
+
+static void describe_failure(const struct run_now *run, size_t stage, char *ret_text, size_t cap)
+{
+	snprintf(ret_text, cap, "stage %s %s", run->w->stages[stage].name,
+		end_in_words(run->stages[stage].state));
+}
+
+static int set_outcome(struct run_now *run, enum run_state outcome, const char *reason)
+{
+	char *copy = reason ? strdup(reason) : NULL;
+
+	if (reason && !copy)
+		return -ENOMEM;
+	free(run->reason);
+	run->reason = copy;
+	run->outcome = outcome;
+	return 0;
+}
+
+static int decide_outcome(struct run_now *run)
+{
+	char text[TASK_REASON_BYTES];
+	size_t bad = unbearable(run, WF_FAIL);
+
+	if (bad == WF_NONE)
+		return set_outcome(run, RUN_DONE, NULL);
+	describe_failure(run, bad, text, sizeof(text));
+	return set_outcome(run, RUN_FAILED, text);
+}
+
+static bool has_role(const struct run_now *run, enum wf_role role)
+{
+	for (size_t i = 0; i < run->w->n_stages; i++)
+		if (run->w->stages[i].role == role)
+			return true;
+	return false;
+}
+
+static int skip_failure_handlers(struct run_now *run)
+{
+	for (size_t i = 0; i < run->w->n_stages; i++) {
+		if (run->w->stages[i].role != WF_ON_FAILURE || stage_settled(run->stages[i].state))
 			continue;
-		sqlite3_stmt *q = store_query(a->p->o.store,
-			"SELECT digest, bytes FROM run_output WHERE run = ? AND stage = ? AND name = ?",
-			"itt", a->run, s->name, o->name);
-		if (!q || sqlite3_step(q) != SQLITE_ROW ||
-			digest_parse((const char *)sqlite3_column_text(q, 0), &p.digest) < 0)
-			return ERR_STORE;
-		p.bytes = (uint64_t)sqlite3_column_int64(q, 1);
-		sqlite3_reset(q);
-		int r = a->p->o.sink.put ? a->p->o.sink.put(a->p->o.sink.user, &p) : 0;
+		int r = run_set_stage(run, i, STAGE_SKIPPED, "the run has not failed");
 		if (r < 0)
 			return r;
 	}
 	return 0;
 }
 
-static int end_run(struct advance *a)
+/* All of this phase is settled. */
+static int next_phase(struct run_now *run)
 {
-	char reason[TASK_REASON_BYTES] = "";
+	int r = 0;
 
-	for (size_t i = 0; i < a->w->n_stages && !*reason; i++)
-		if (a->state[i] == STAGE_FAILED)
-			snprintf(reason, sizeof(reason), "stage %s failed", a->w->stages[i].name);
-	int r = store_change(a->p->o.store);
-	if (r == 0)
-		r = store_exec(a->p->o.store,
-			"UPDATE run SET state = ?, reason = ?, ended_ns = ? WHERE id = ?", "itii",
-			(int64_t)(*reason ? RUN_FAILED : RUN_DONE), *reason ? reason : NULL, clock_utc().ns,
-			a->run);
-	if (r == 0)
-		r = put_products(a);
-	if (r < 0)
-		return r;
-	if (a->p->o.on_run_ended)
-		a->p->o.on_run_ended(a->p->o.user, a->run);
-	return 0;
-}
-
-static int settle(struct advance *a)
-{
-	bool changed = true, over = true;
-
-	while (changed) {
-		changed = false;
-		for (size_t i = 0; i < a->w->n_stages; i++) {
-			int r = a->state[i] == STAGE_WAITING ? consider(a, i) : 0;
-			if (r < 0)
-				return r;
-			changed |= r > 0;
-		}
+	if (run->phase == PHASE_STAGES) {
+		if (run->outcome < 0)
+			r = decide_outcome(run);
+		if (r == 0 && run->outcome != RUN_FAILED)
+			r = skip_failure_handlers(run);
+		run->phase = run->outcome == RUN_FAILED ? PHASE_ON_FAILURE : PHASE_ON_EXIT;
+	} else {
+		run->phase = PHASE_ON_EXIT;
 	}
-	for (size_t i = 0; i < a->w->n_stages; i++)
-		over &= a->state[i] >= STAGE_DONE;
-	return over ? end_run(a) : 0;
+	if (run->phase == PHASE_ON_FAILURE && !has_role(run, WF_ON_FAILURE))
+		run->phase = PHASE_ON_EXIT;
+	if (r < 0 || !has_role(run, (enum wf_role)run->phase))
+		return r;
+	r = store_change(run->p->o.store);
+	return r == 0 ? store_exec(run->p->o.store,
+				"UPDATE run SET phase = ?, outcome = ?, reason = ? WHERE id = ?", "iiti",
+				run->phase, run->outcome, run->reason, run->id)
+		      : r;
 }
 
-static int64_t age_of_run(struct pipelines *p, int64_t run)
+static bool phase_settled(const struct run_now *run)
 {
-	sqlite3_stmt *q = store_query(p->o.store, "SELECT age_from_ns FROM run WHERE id = ?", "i", run);
-	int64_t age = q && sqlite3_step(q) == SQLITE_ROW ? sqlite3_column_int64(q, 0) : 0;
-
-	if (q)
-		sqlite3_reset(q);
-	return age;
+	for (size_t i = 0; i < run->w->n_stages; i++)
+		if ((int64_t)run->w->stages[i].role == run->phase && !stage_settled(run->stages[i].state))
+			return false;
+	return true;
 }
 
-int run_advance(struct pipelines *p, int64_t run)
+/* `on_failure: cancel` of a stage that has failed. */
+static int cancel_rest(struct run_now *run)
 {
-	struct advance a = {.p = p, .run = run};
-	int r = runs_workflow(p, run, &a.w);
+	char text[TASK_REASON_BYTES];
+	size_t bad = run->outcome < 0 ? unbearable(run, WF_CANCEL) : WF_NONE;
 
+	if (bad == WF_NONE)
+		return 0;
+	describe_failure(run, bad, text, sizeof(text));
+	return run_cancel(run, RUN_FAILED, text);
+}
+
+static int settle(struct run_now *run)
+{
+	for (;;) {
+		bool changed = true;
+		int r = 0;
+
+		while (changed && r == 0) {
+			changed = false;
+			for (size_t i = 0; i < run->w->n_stages && r >= 0; i++) {
+				r = run->stages[i].state == STAGE_WAITING ? consider(run, i) : 0;
+				changed |= r > 0;
+			}
+			if (r >= 0)
+				r = cancel_rest(run);
+		}
+		if (r < 0 || !phase_settled(run))
+			return r;
+		if (run->phase == PHASE_ON_EXIT)
+			return run_end(run);
+		r = next_phase(run);
+		if (r < 0)
+			return r;
+	}
+}
+
+static int advance(struct pipelines *p, int64_t id)
+{
+	struct run_now run;
+	int r = run_load(p, id, &run);
+
+	if (r == ERR_CHECKED) {
+		r = store_change(p->o.store);
+		if (r == 0)
+			r = store_exec(p->o.store,
+				"UPDATE run SET state = ?, reason = ?, ended_ns = ? WHERE id = ?", "itii",
+				(int64_t)RUN_FAILED,
+				"this version does not understand the workflow that it began with",
+				clock_utc().ns, id);
+		return r == 0 ? run_ended(p, id) : r;
+	}
 	if (r < 0)
 		return r;
-	a.state = calloc(a.w->n_stages, 1);
-	a.json = calloc(a.w->n_stages * WF_OUTPUTS_MAX, sizeof(cJSON *));
-	a.age_from.ns = age_of_run(p, run);
-	r = a.state && a.json ? load_states(&a) : -ENOMEM;
-	if (r == 0)
-		r = settle(&a);
-	for (size_t i = 0; a.json && i < a.w->n_stages * WF_OUTPUTS_MAX; i++)
-		cJSON_Delete(a.json[i]);
-	free(a.json);
-	free(a.state);
+	if (run.state == RUN_OPEN)
+		r = settle(&run);
+	run_finish(&run);
 	return r;
 }

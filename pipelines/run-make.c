@@ -1,20 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Making runs: from events, and by hand. */
+/* Making runs, and the line that they wait in when as many are open as the workflow allows. */
 #include <errno.h>
+#include <stdarg.h>
 #include <string.h>
 
+#include "core/boot.h"
 #include "core/json.h"
+#include "core/log.h"
 #include "runs.h"
 
-static int make_run(struct pipelines *p, const struct workflow *w, struct utc_time age_from,
-	const cJSON *event, const struct run_input *inputs, size_t n_inputs, int64_t *ret_run)
-{
-	struct store *s = p->o.store;
-	char digest[DIGEST_TEXT_BYTES], in_digest[DIGEST_TEXT_BYTES];
-	CLEAN_FREE char *event_text = cJSON_PrintUnformatted(event);
+/* ---- rows ---- */
 
-	if (!event_text)
+static int insert_run(struct pipelines *p, const struct run_plan *plan, const cJSON *params,
+	enum run_state state, int64_t *ret_run)
+{
+	const struct workflow *w = plan->w;
+	struct store *s = p->o.store;
+	char digest[DIGEST_TEXT_BYTES];
+	CLEAN_FREE char *event = cJSON_PrintUnformatted(plan->event);
+	CLEAN_FREE char *params_text = params->child ? cJSON_PrintUnformatted(params) : NULL;
+	int64_t deadline = w->deadline_ns ? plan->age_from.ns + w->deadline_ns : 0;
+
+	if (!event || (params->child && !params_text))
 		return -ENOMEM;
+	if (plan->deadline.ns && (!deadline || plan->deadline.ns < deadline))
+		deadline = plan->deadline.ns;
 	digest_format(&w->digest, digest);
 	int r = store_change(s);
 	if (r == 0)
@@ -22,117 +32,248 @@ static int make_run(struct pipelines *p, const struct workflow *w, struct utc_ti
 			"ttb", digest, w->name, (const void *)w->text, (int)w->text_len);
 	if (r == 0)
 		r = store_exec(s,
-			"INSERT INTO run(workflow, digest, payload, priority, created_ns, age_from_ns, event)"
-			" VALUES(?, ?, ?, ?, ?, ?, ?)",
-			"tttiiit", w->name, digest, w->payload, (int64_t)w->priority, clock_utc().ns,
-			age_from.ns, event_text);
+			"INSERT INTO run(workflow, digest, payload, priority, state, created_ns, age_from_ns,"
+			" event, params, deadline_ns, parent, parent_stage, chain, rerun_of)"
+			" VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, nullif(?, 0), ?, ?, nullif(?, 0))",
+			"tttiiiittiitii", w->name, digest, w->payload,
+			(int64_t)(plan->priority < 0 ? w->priority : plan->priority), (int64_t)state,
+			clock_utc().ns, plan->age_from.ns, event, params_text, deadline, plan->parent,
+			plan->parent_stage, plan->chain, plan->rerun_of);
+	if (r == 0)
+		*ret_run = sqlite3_last_insert_rowid(store_db(s));
+	return r;
+}
+
+static int insert_parts(struct pipelines *p, const struct run_plan *plan, int64_t run)
+{
+	struct store *s = p->o.store;
+	char digest[DIGEST_TEXT_BYTES];
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < plan->n_inputs; i++) {
+		digest_format(&plan->inputs[i].digest, digest);
+		r = store_exec(s, "INSERT INTO run_input(run, name, digest, bytes) VALUES(?, ?, ?, ?)",
+			"itti", run, plan->inputs[i].name, digest, (int64_t)plan->inputs[i].bytes);
+	}
+	for (size_t i = 0; r == 0 && i < plan->w->n_stages; i++) {
+		const struct wf_stage *stage = &plan->w->stages[i];
+		r = store_exec(s, "INSERT INTO run_stage(run, stage, position, image) VALUES(?, ?, ?, ?)",
+			"itit", run, stage->name, (int64_t)i, stage->image ? stage->image : "");
+	}
+	return r;
+}
+
+/* ---- the line ---- */
+
+static int64_t count(struct pipelines *p, const char *workflow, enum run_state state)
+{
+	sqlite3_stmt *q = state == RUN_OPEN
+				  ? store_query(p->o.store,
+					    "SELECT count(*) FROM run WHERE state = 0 AND workflow = ?", "t",
+					    workflow)
+				  : store_query(p->o.store,
+					    "SELECT count(*) FROM run WHERE state = 4 AND workflow = ?", "t",
+					    workflow);
+	int64_t n = q && sqlite3_step(q) == SQLITE_ROW ? sqlite3_column_int64(q, 0) : ERR_STORE;
+
+	if (q)
+		sqlite3_reset(q);
+	return n;
+}
+
+/* The oldest that waits; 0: none. */
+static int64_t first_pending(struct pipelines *p, const char *workflow)
+{
+	sqlite3_stmt *q = store_query(p->o.store,
+		"SELECT id FROM run WHERE state = 4 AND workflow = ? ORDER BY id LIMIT 1", "t", workflow);
+	int64_t run = 0;
+
+	if (q && sqlite3_step(q) == SQLITE_ROW)
+		run = sqlite3_column_int64(q, 0);
+	if (q)
+		sqlite3_reset(q);
+	return run;
+}
+
+static int refuse(char *ret_reason, size_t cap, const char *fmt, ...) PRINTF(3, 4);
+static int refuse(char *ret_reason, size_t cap, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(ret_reason, cap, fmt, ap);
+	va_end(ap);
+	return ERR_LIMIT;
+}
+
+/* Whether a new run opens, waits, or is refused (ERR_LIMIT). */
+static int find_place(struct pipelines *p, const struct workflow *w, enum run_state *ret_state,
+	char *ret_reason, size_t cap)
+{
+	int64_t open = w->max_runs ? count(p, w->name, RUN_OPEN) : 0;
+	int64_t pending = w->max_runs ? count(p, w->name, RUN_PENDING) : 0, old;
+
+	if (open < 0 || pending < 0)
+		return ERR_STORE;
+	*ret_state = RUN_OPEN;
+	if (!w->max_runs || (open < w->max_runs && pending == 0))
+		return 0;
+	*ret_state = RUN_PENDING;
+	if (w->when_full == WF_SKIP)
+		return refuse(ret_reason, cap, "%lld runs of %s are open, as many as it allows",
+			(long long)open, w->name);
+	if (w->when_full == WF_QUEUE && pending >= RUNS_PENDING_MAX)
+		return refuse(
+			ret_reason, cap, "%lld runs of %s are waiting already", (long long)pending, w->name);
+	while (w->when_full == WF_LATEST && (old = first_pending(p, w->name)) > 0) {
+		int r = run_drop_pending(p, old, "a newer event took its place");
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int open_run(struct pipelines *p, int64_t run)
+{
+	struct run_now now;
+	int r = store_change(p->o.store);
+
+	if (r == 0)
+		r = store_exec(p->o.store,
+			"UPDATE run SET state = 0, opened_ns = ?, opened_mono_ns = ?, boot = ? WHERE id = ?",
+			"iiti", clock_utc().ns, clock_mono().ns, boot_id(), run);
+	if (r == 0)
+		r = run_load(p, run, &now);
+	if (r == ERR_CHECKED)
+		return run_touch(p, run); /* it will end by that */
 	if (r < 0)
 		return r;
-	int64_t run = sqlite3_last_insert_rowid(store_db(s));
-	for (size_t i = 0; r == 0 && i < n_inputs; i++) {
-		digest_format(&inputs[i].digest, in_digest);
-		r = store_exec(s, "INSERT INTO run_input(run, name, digest, bytes) VALUES(?, ?, ?, ?)",
-			"itti", run, inputs[i].name, in_digest, (int64_t)inputs[i].bytes);
-	}
-	for (size_t i = 0; r == 0 && i < w->n_stages; i++)
-		r = store_exec(s, "INSERT INTO run_stage(run, stage, position, image) VALUES(?, ?, ?, ?)",
-			"itit", run, w->stages[i].name, (int64_t)i, w->stages[i].image ? w->stages[i].image : "");
+	if (now.w->timeout_ns)
+		r = timeout_begin(&now, WF_NONE);
+	if (r == 0 && now.parent)
+		r = uses_child_opened(p, now.parent, now.parent_stage);
+	run_finish(&now);
+	return r == 0 ? run_touch(p, run) : r;
+}
+
+int run_open_next(struct pipelines *p, const char *workflow)
+{
+	int64_t run = first_pending(p, workflow);
+	struct workflow *w;
+
+	if (run == 0)
+		return 0;
+	int r = runs_workflow(p, run, &w);
+	if (r < 0 && r != ERR_CHECKED)
+		return r;
+	int64_t open = count(p, workflow, RUN_OPEN);
+	if (open < 0)
+		return ERR_STORE;
+	if (r == 0 && w->max_runs && open >= w->max_runs)
+		return 0;
+	return open_run(p, run);
+}
+
+int run_drop_pending(struct pipelines *p, int64_t run, const char *why)
+{
+	int r = store_change(p->o.store);
+
 	if (r == 0)
-		r = run_advance(p, run);
+		r = store_exec(p->o.store,
+			"UPDATE run SET state = 3, reason = ?, ended_ns = ?, ordered = 2 WHERE id = ? AND state = 4",
+			"tii", why, clock_utc().ns, run);
+	if (r == 0)
+		r = store_exec(p->o.store,
+			"UPDATE run_stage SET state = 8, ended_ns = ? WHERE run = ? AND state = 0", "ii",
+			clock_utc().ns, run);
+	return r == 0 ? run_ended(p, run) : r;
+}
+
+/* ---- one ---- */
+
+int run_make(
+	struct pipelines *p, const struct run_plan *plan, int64_t *ret_run, char *ret_reason, size_t cap)
+{
+	CLEAN_JSON cJSON *params = NULL;
+	char why[WF_REASON_BYTES] = "";
+	enum run_state state;
+	int64_t run;
+
+	ensure(p->depth > 0);
+	if (plan->chain > RUN_CHAIN_MAX)
+		return refuse(ret_reason, cap, "%d runs have started each other: is there a circle?",
+			RUN_CHAIN_MAX);
+	int r = wf_params_make(plan->w, plan->params, &params, why);
+	if (r < 0) {
+		snprintf(ret_reason, cap, "%s", *why ? why : err_text(r));
+		return r;
+	}
+	if (!plan->parent) /* what belongs to a run that has begun is always taken */
+		r = scheduler_room(p->o.scheduler, plan->w->payload, ret_reason, cap);
+	if (r == 0)
+		r = find_place(p, plan->w, &state, ret_reason, cap);
+	if (r == 0)
+		r = insert_run(p, plan, params, RUN_PENDING, &run);
+	if (r == 0)
+		r = insert_parts(p, plan, run);
+	if (r == 0 && state == RUN_OPEN)
+		r = open_run(p, run);
 	if (r == 0)
 		*ret_run = run;
 	return r;
 }
 
-static cJSON *frame_json(const struct frame_event *e)
+const char *run_missing_input(const struct workflow *w, const struct run_input *inputs, size_t n)
 {
-	char digest[DIGEST_TEXT_BYTES], time[UTC_TEXT_BYTES];
-	cJSON *j = cJSON_CreateObject();
+	for (size_t i = 0; i < w->n_stages; i++) {
+		const struct wf_stage *s = &w->stages[i];
 
-	digest_format(&e->digest, digest);
-	utc_format(e->time, time);
-	bool ok = j && cJSON_AddStringToObject(j, "event", "image.acquired") &&
-		  cJSON_AddStringToObject(j, "device", e->device) &&
-		  cJSON_AddStringToObject(j, "frame_id", e->frame_id) &&
-		  cJSON_AddStringToObject(j, "time", time) && cJSON_AddStringToObject(j, "digest", digest) &&
-		  cJSON_AddNumberToObject(j, "bytes", (double)e->bytes);
-	cJSON *attrs = ok && e->attrs ? cJSON_Duplicate(e->attrs, true) : NULL;
-	if (attrs)
-		cJSON_AddItemToObject(j, "attrs", attrs);
-	if (ok)
-		return j;
-	cJSON_Delete(j);
+		for (size_t k = 0; s->role == WF_NORMAL && k < s->n_inputs; k++) {
+			size_t j = 0;
+
+			if (s->inputs[k].from != WF_FROM_TRIGGER)
+				continue;
+			while (j < n && strcmp(inputs[j].name, s->inputs[k].trigger_name))
+				j++;
+			if (j == n)
+				return s->inputs[k].trigger_name;
+		}
+	}
 	return NULL;
 }
 
-static bool waits_for(const struct workflow *w, const struct frame_event *e)
-{
-	const char *const *granted = e->payloads;
-
-	while (*granted && strcmp(*granted, w->payload))
-		granted++;
-	for (size_t i = 0; *granted && i < w->n_triggers; i++)
-		if (w->triggers[i].kind == WF_TRIGGER_FRAME && !strcmp(w->triggers[i].device, e->device))
-			return true;
-	return false;
-}
-
-/* The camera names a frame that is known. The same image: 1. Another one, for a camera that was reset counts
- * anew: it is kept as well, told apart by its content, and 0. */
-static int frame_again(struct pipelines *p, const struct frame_event *e, const char *digest)
-{
-	sqlite3_stmt *q = store_query(p->o.store,
-		"SELECT 1 FROM frame WHERE device = ? AND digest = ? AND (frame_id = ? OR frame_id LIKE ?3 "
-		"|| '#%')",
-		"ttt", e->device, digest, e->frame_id);
-	int rc = q ? sqlite3_step(q) : SQLITE_ERROR;
-
-	if (q)
-		sqlite3_reset(q);
-	if (rc != SQLITE_DONE)
-		return rc == SQLITE_ROW ? 1 : ERR_STORE;
-	return store_exec(p->o.store,
-		"INSERT INTO frame(device, frame_id, digest, bytes, time_ns) VALUES(?, ? || '#' || "
-		"substr(?3, 1, 12), ?3, ?, ?)",
-		"tttii", e->device, e->frame_id, digest, (int64_t)e->bytes, e->time.ns);
-}
-
-int pipelines_frame(struct pipelines *p, const struct frame_event *e)
-{
-	char digest[DIGEST_TEXT_BYTES];
-	int64_t run;
-	CLEAN_JSON cJSON *event = frame_json(e);
-
-	if (!event)
-		return -ENOMEM;
-	digest_format(&e->digest, digest);
-	int r = store_change(p->o.store);
-	if (r == 0)
-		r = store_exec(p->o.store,
-			"INSERT INTO frame(device, frame_id, digest, bytes, time_ns) VALUES(?, ?, ?, ?, ?)",
-			"tttii", e->device, e->frame_id, digest, (int64_t)e->bytes, e->time.ns);
-	if (r == -EEXIST)
-		r = frame_again(p, e, digest);
-	if (r != 0)
-		return r;
-	struct run_input frame = {.name = "frame", .digest = e->digest, .bytes = e->bytes};
-	for (size_t i = 0; r == 0 && i < p->n_on; i++)
-		if (waits_for(p->workflows[i], e))
-			r = make_run(p, p->workflows[i], e->time, event, &frame, 1, &run);
-	return r;
-}
-
 int pipelines_run(
-	struct pipelines *p, const char *workflow, const struct run_input *inputs, size_t n, int64_t *ret_run)
+	struct pipelines *p, const struct run_request *request, int64_t *ret_run, char *ret_reason, size_t cap)
 {
 	CLEAN_JSON cJSON *event = cJSON_CreateObject();
+	const struct workflow *w = workflows_find(p, request->workflow);
 
-	if (!event || !cJSON_AddStringToObject(event, "event", "command"))
+	ret_reason[0] = '\0';
+	if (!w) {
+		snprintf(ret_reason, cap, "there is no workflow %s", request->workflow);
+		return ERR_UNKNOWN;
+	}
+	if (!event || !cJSON_AddStringToObject(event, "event", "command") ||
+		(request->who && !cJSON_AddStringToObject(event, "who", request->who)))
 		return -ENOMEM;
-	for (size_t i = 0; i < p->n_on; i++)
-		if (!strcmp(p->workflows[i]->name, workflow))
-			return make_run(p, p->workflows[i], clock_utc(), event, inputs, n, ret_run);
-	return ERR_UNKNOWN;
+	struct run_plan plan = {.w = w,
+		.age_from = clock_utc(),
+		.event = event,
+		.params = request->params,
+		.inputs = request->inputs,
+		.n_inputs = request->n_inputs,
+		.priority = -1};
+	const char *missing = run_missing_input(w, request->inputs, request->n_inputs);
+	if (missing) {
+		snprintf(ret_reason, cap, "workflow %s needs the input %s", w->name, missing);
+		return -EINVAL;
+	}
+	runs_enter(p);
+	int r = run_make(p, &plan, ret_run, ret_reason, cap);
+	r = runs_leave(p, r);
+	if (r < 0 && !ret_reason[0])
+		snprintf(ret_reason, cap, "%s", err_text(r));
+	return r;
 }
 
 size_t pipelines_open_runs(struct pipelines *p)

@@ -17,6 +17,14 @@ static struct workflow *find_by_digest(struct pipelines *p, const char *digest)
 	return NULL;
 }
 
+struct workflow *workflows_find(struct pipelines *p, const char *name)
+{
+	for (size_t i = 0; i < p->n_on; i++)
+		if (!strcmp(p->workflows[i]->name, name))
+			return p->workflows[i];
+	return NULL;
+}
+
 int workflows_remember(struct pipelines *p, struct workflow *w, size_t at)
 {
 	struct workflow **grown = reallocarray(p->workflows, p->n_workflows + 1, sizeof(struct workflow *));

@@ -157,6 +157,8 @@ const char *lane_passed_over(struct scheduler *s, size_t lane, struct utc_time n
 struct utc_time next_day(struct utc_time now);
 
 /* rules.c */
+/* Those that the ranks of what waits were made with; the default where nothing is kept. */
+WARN_UNUSED int rules_load(struct scheduler *s);
 int64_t rank_of(const struct queue_rules *rules, uint8_t priority, int64_t waits_from_ns);
 
 /* scheduler.c */

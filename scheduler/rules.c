@@ -20,20 +20,38 @@ int64_t rank_of(const struct queue_rules *rules, uint8_t priority, int64_t waits
 	return slice - priority;
 }
 
-static int rule_changed(struct scheduler *s, const char *name, int64_t value, bool *changed)
+static int fact(struct scheduler *s, const char *name, int64_t otherwise, int64_t *ret_value)
 {
 	sqlite3_stmt *q = store_query(s->store, "SELECT value FROM queue_fact WHERE name = ?", "t", name);
 	int rc = q ? sqlite3_step(q) : SQLITE_ERROR;
-	bool same = rc == SQLITE_ROW && sqlite3_column_int64(q, 0) == value;
 
+	*ret_value = rc == SQLITE_ROW ? sqlite3_column_int64(q, 0) : otherwise;
 	if (q)
 		sqlite3_reset(q);
-	if (same)
-		return 0;
-	if (rc != SQLITE_ROW && rc != SQLITE_DONE)
-		return ERR_STORE;
+	return rc == SQLITE_ROW || rc == SQLITE_DONE ? 0 : ERR_STORE;
+}
+
+int rules_load(struct scheduler *s)
+{
+	int64_t critical = 0;
+
+	s->rules = queue_rules_default;
+	int r = fact(s, "critical", s->rules.critical, &critical);
+	if (r == 0)
+		r = fact(s, "ageing", s->rules.ageing_ns, &s->rules.ageing_ns);
+	s->rules.critical = (uint16_t)critical;
+	return r;
+}
+
+static int rule_changed(struct scheduler *s, const char *name, int64_t value, bool *changed)
+{
+	int64_t before;
+	int r = fact(s, name, INT64_MIN, &before);
+
+	if (r < 0 || before == value)
+		return r;
 	*changed = true;
-	int r = store_change(s->store);
+	r = store_change(s->store);
 	return r < 0 ? r
 		     : store_exec(s->store, "INSERT OR REPLACE INTO queue_fact(name, value) VALUES(?, ?)",
 			       "ti", name, value);

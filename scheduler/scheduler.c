@@ -84,19 +84,19 @@ int scheduler_create(
 		(struct load){.tasks = budget->tasks < QUEUE_RUNNING_MAX ? budget->tasks : QUEUE_RUNNING_MAX,
 			.cpus_milli = budget->cpus_milli,
 			.memory_bytes = budget->memory_bytes};
-	s->condemned = s->dirty = true;
+	s->condemned = s->suspects = s->dirty = true;
 	randombytes_buf(&s->random, sizeof(s->random));
 	int64_t were_running[QUEUE_RUNNING_MAX];
 	size_t n_were = 0;
 	r = requeue_interrupted(s, were_running, &n_were);
+	if (r == 0)
+		r = rules_load(s);
 	if (r == 0)
 		r = orders_load(s);
 	if (r == 0)
 		r = lanes_load(s);
 	if (r == 0)
 		r = sweeps_load(s);
-	if (r == 0)
-		r = scheduler_set_rules(s, &queue_rules_default);
 	for (size_t i = 0; r == 0 && i < n_were; i++) /* orders came while they ran */
 		r = order_apply(s, were_running[i]);
 	if (r < 0) {

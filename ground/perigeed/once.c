@@ -28,18 +28,11 @@ int start_run(struct perigeed *d)
 		}
 		r = artifact_import_fd(d->artifacts, d->o->input_fds[i], &in[i].digest, &in[i].bytes);
 	}
-	const char *needed;
-	for (size_t i = 0; r == 0 && (needed = workflow_trigger_input(w, i)); i++) {
-		size_t k = 0;
-		while (k < d->o->n_inputs && strcmp(in[k].name, needed))
-			k++;
-		if (k == d->o->n_inputs) {
-			log_error("workflow %s needs --input %s=FILE", workflow_name(w), needed);
-			r = -EINVAL;
-		}
-	}
-	if (r == 0)
-		r = pipelines_run(d->pipelines, workflow_name(w), in, d->o->n_inputs, &d->run);
+	struct run_request request = {
+		.workflow = workflow_name(w), .inputs = in, .n_inputs = d->o->n_inputs, .who = "perigee run"};
+	char why[TASK_REASON_BYTES] = "";
+	if (r == 0 && (r = pipelines_run(d->pipelines, &request, &d->run, why, sizeof(why))) < 0)
+		log_error("%s", why);
 	workflow_destroy(w);
 	return r;
 }

@@ -140,6 +140,7 @@ void on_storage(struct perigeed *d, const char *state, const char *reason);
 extern const struct launcher_callbacks launcher_callbacks;
 int resolve_image(void *user, const char *name, struct stage_image *ret_image, char *ret_reason, size_t cap);
 int start_stage(void *user, const struct stage_launch *l);
+int stop_stage(void *user, int64_t task);
 
 /* cameras.c: frames from the broker into the store, then into runs. */
 extern const struct broker_callbacks broker_callbacks;

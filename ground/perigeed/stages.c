@@ -97,6 +97,14 @@ int start_stage(void *user, const struct stage_launch *l)
 	return 0;
 }
 
+int stop_stage(void *user, int64_t task)
+{
+	struct perigeed *d = user;
+	int r = launcher_kill(d->launcher, (uint64_t)task);
+
+	return r == ERR_UNKNOWN ? 0 : r; /* over already: its end is on the way */
+}
+
 static enum task_class class_of(enum launch_end how)
 {
 	switch (how) {

@@ -70,6 +70,28 @@ static int start_downlink(struct perigeed *d)
 	return r == 0 ? downlink_create(&d->loop, d->store, d->artifacts, &o, &d->downlink) : r;
 }
 
+static int set_queue_rules(struct perigeed *d)
+{
+	const struct mission *m = d->mission;
+	struct queue_rules rules = {.critical = m->queue.critical,
+		.ageing_ns = m->queue.ageing_ns,
+		.poison = m->queue.poison,
+		.history = m->queue.history,
+		.n_quotas = m->n_quotas};
+
+	_Static_assert(MISSION_QUOTAS_MAX <= QUEUE_QUOTAS_MAX, "every quota of the file has room");
+	for (size_t i = 0; i < m->n_quotas; i++) {
+		const struct mission_quota *from = &m->quotas[i];
+		struct queue_quota *q = &rules.quotas[i];
+
+		snprintf(q->payload, sizeof(q->payload), "%s", from->payload);
+		q->tasks = from->tasks;
+		q->waiting = from->waiting;
+		q->cpu_ns_per_day = from->cpu_ns_per_day;
+	}
+	return scheduler_set_rules(d->scheduler, &rules);
+}
+
 static int start_parts(struct perigeed *d)
 {
 	const struct mission *m = d->mission;
@@ -80,7 +102,7 @@ static int start_parts(struct perigeed *d)
 		.loop = &d->loop,
 		.state_dir = d->state,
 		.log_bytes_max = m->log_bytes_max,
-		.launcher = {.resolve = resolve_image, .start = start_stage, .user = d},
+		.launcher = {.resolve = resolve_image, .start = start_stage, .stop = stop_stage, .user = d},
 		.sink = {.put = put_product, .user = d},
 		.on_run_ended = on_run_ended,
 		.on_stage = on_stage,
@@ -91,6 +113,8 @@ static int start_parts(struct perigeed *d)
 
 	if (r == 0)
 		r = scheduler_create(d->store, &budget, &d->scheduler);
+	if (r == 0)
+		r = set_queue_rules(d);
 	if (r == 0 && scheduler_interrupted(d->scheduler))
 		log_info("%zu interrupted tasks will run again", scheduler_interrupted(d->scheduler));
 	if (r == 0)

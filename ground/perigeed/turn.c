@@ -20,12 +20,15 @@ static void on_wake(uv_timer_t *t)
 	struct perigeed *d = t->data;
 
 	scheduler_poke(d->scheduler);
+	pipelines_poke(d->pipelines);
 }
 
 static void set_wake(struct perigeed *d)
 {
-	struct utc_time at = scheduler_wake_at(d->scheduler);
+	struct utc_time at = scheduler_wake_at(d->scheduler), runs = pipelines_wake_at(d->pipelines);
 
+	if (runs.ns && (at.ns == 0 || runs.ns < at.ns))
+		at = runs;
 	if (at.ns == 0) {
 		uv_timer_stop(&d->wake);
 		return;
@@ -36,15 +39,12 @@ static void set_wake(struct perigeed *d)
 
 static void end_turn(struct perigeed *d)
 {
-	bool looked = false;
-
 	/* What goes wrong because something is gone is not an end of a task: it stays as the last commit has
 	 * it. */
 	if (d->status != 0)
 		return;
 	bool may_start = !d->broker || d->policy_taken;
 	do {
-		looked |= scheduler_dirty(d->scheduler);
 		int r = may_start ? scheduler_dispatch(d->scheduler) : 0;
 		if (r == 0)
 			r = store_turn_end(d->store);
@@ -58,8 +58,7 @@ static void end_turn(struct perigeed *d)
 			return;
 		}
 	} while (may_start && scheduler_dirty(d->scheduler));
-	if (looked)
-		set_wake(d);
+	set_wake(d);
 }
 
 /* From the end of one turn to the end of the next, less what libuv has waited in between: callbacks of timers

@@ -93,6 +93,10 @@ struct stage_launcher {
 		void *user, const char *image, struct stage_image *ret_image, char *ret_reason, size_t cap);
 	/* 0: pipelines_stage_exited follows, once, from a later callback. */
 	int (*start)(void *user, const struct stage_launch *launch);
+	/* Ends a stage early; pipelines_stage_exited follows as ever. NULL: it ends by itself. */
+	int (*stop)(void *user, int64_t task);
+	/* Its clock stands still with it. NULL: cannot be done. */
+	int (*freeze)(void *user, int64_t task, bool frozen);
 	void *user;
 };
 
@@ -103,6 +107,7 @@ struct run_product {
 	struct digest digest;
 	uint64_t bytes;
 	uint8_t priority;
+	int64_t keep_ns; /* as the workflow says; 0: not said */
 };
 
 /* Takes what goes to the ground, within the turn. */
@@ -154,16 +159,54 @@ struct frame_event {
  * done): a camera delivers a frame again until it heard that it was kept. */
 WARN_UNUSED int pipelines_frame(struct pipelines *p, const struct frame_event *e);
 
+struct orbit_event {
+	const char *event; /* "pass.begin", …: LANGUAGE.md */
+	const char *place; /* NULL: none */
+	struct utc_time time;
+	const cJSON *attrs; /* object of texts; borrowed; may be NULL */
+};
+
+/* Makes a run for each workflow that waits for it: how many. An event that is told twice makes runs twice. */
+WARN_UNUSED int pipelines_event(struct pipelines *p, const struct orbit_event *e);
+
 struct run_input {
 	const char *name; /* as workflow_trigger_input says */
 	struct digest digest;
 	uint64_t bytes;
 };
 
-/* One run by hand. */
-WARN_UNUSED int pipelines_run(struct pipelines *p, const char *workflow, const struct run_input *inputs,
-	size_t n, int64_t *ret_run);
+struct run_request {
+	const char *workflow;
+	const struct run_input *inputs;
+	size_t n_inputs;
+	const cJSON *params; /* object of what differs from the defaults; borrowed; may be NULL */
+	const char *who;     /* for the record; may be NULL */
+};
+
+/* All that follow: durable within the turn. On failure the reason is in words in ret_reason (cap bytes).
+ * ERR_UNKNOWN: there is no such thing. ERR_STATE: it is over already, or not in that state. */
+
+/* One run by hand. ERR_CHECKED: a parameter does not fit. -EINVAL: an input is missing. ERR_LIMIT: as many runs
+ * or tasks as are allowed. */
+WARN_UNUSED int pipelines_run(struct pipelines *p, const struct run_request *request, int64_t *ret_run,
+	char *ret_reason, size_t cap);
+/* What waits is cancelled, what runs is stopped, `on_exit` stages still run. QUEUE_TASK: that stage (or element)
+ * alone. Other scopes: the runs that are open or pending; many of them are worked off in slices. How many. */
+WARN_UNUSED int pipelines_cancel(struct pipelines *p, const struct queue_target *target, const char *why,
+	char *ret_reason, size_t cap);
+/* Of a stage that asks. */
+WARN_UNUSED int pipelines_approve(struct pipelines *p, int64_t run, const char *stage, bool yes, const char *who,
+	char *ret_reason, size_t cap);
+/* A new run with the workflow, inputs and parameters of one that is over, which takes over the stages that were done
+ * and do not come after stage `from` (NULL: all that were done). */
+WARN_UNUSED int pipelines_rerun(struct pipelines *p, int64_t run, const char *from, const char *who,
+	int64_t *ret_run, char *ret_reason, size_t cap);
 size_t pipelines_open_runs(struct pipelines *p);
+
+/* When time alone has something to do here (timeouts, schedules, work that is done in slices): call pipelines_poke
+ * then. .ns 0: never. To be asked at the end of each turn. */
+struct utc_time pipelines_wake_at(const struct pipelines *p);
+void pipelines_poke(struct pipelines *p);
 
 /* ---- what is known of runs: JSON, from the database alone; NULL: out of memory or no such run ---- */
 

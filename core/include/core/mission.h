@@ -11,6 +11,15 @@
 
 #define MISSION_WORKFLOWS_MAX 64
 #define MISSION_NAME_BYTES 64
+#define MISSION_QUOTAS_MAX 64
+
+/* Of one payload; 0: no limit. */
+struct mission_quota {
+	char payload[MISSION_NAME_BYTES];
+	uint32_t tasks;         /* running at once */
+	uint32_t waiting;       /* in the queue */
+	int64_t cpu_ns_per_day; /* of CPU time in one day of UTC */
+};
 
 struct mission {
 	char *path; /* of the file; relative names in it start from its folder */
@@ -29,6 +38,14 @@ struct mission {
 		uint64_t memory_bytes;
 		uint32_t tasks; /* running at once */
 	} budget;
+	struct {
+		uint16_t critical; /* from this priority on; 256: there is no critical class */
+		int64_t ageing_ns; /* a run that has waited so long gains one priority; 0: never */
+		uint32_t poison;   /* ends of the sandbox or the machine after which a task is given up; 0: never */
+		uint32_t history;  /* tasks that are over and still kept */
+	} queue;
+	struct mission_quota quotas[MISSION_QUOTAS_MAX];
+	size_t n_quotas;
 	uint64_t log_bytes_max; /* kept per attempt */
 
 	struct {

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <limits.h>
 
+#include "core/clock.h"
 #include "core/file.h"
 #include "core/mission.h"
 #include "helpers.h"
@@ -107,6 +108,37 @@ static void everything(void **state)
 	mission_destroy(m);
 }
 
+static void queue_and_quotas(void **state)
+{
+	struct mission *m;
+
+	assert_int_equal(load(LEAST, &m), 0);
+	assert_int_equal(m->queue.critical, 200);
+	assert_int_equal(m->queue.ageing_ns, 600 * NS_PER_S);
+	assert_int_equal(m->queue.poison, 5);
+	assert_int_equal(m->queue.history, 100000);
+	assert_int_equal(m->n_quotas, 0);
+	mission_destroy(m);
+	assert_int_equal(load(LEAST "queue: {critical: 240, ageing: 1m, poison: 0, history: 10}\n"
+				    "quotas:\n"
+				    "  harbour-watch: {tasks: 2, waiting: 1000, cpu-per-day: 2h}\n"
+				    "  survey: {waiting: 5}\n",
+				 &m),
+		0);
+	assert_int_equal(m->queue.critical, 240);
+	assert_int_equal(m->queue.ageing_ns, 60 * NS_PER_S);
+	assert_int_equal(m->queue.poison, 0);
+	assert_int_equal(m->queue.history, 10);
+	assert_int_equal(m->n_quotas, 2);
+	assert_string_equal(m->quotas[0].payload, "harbour-watch");
+	assert_int_equal(m->quotas[0].tasks, 2);
+	assert_int_equal(m->quotas[0].waiting, 1000);
+	assert_int_equal(m->quotas[0].cpu_ns_per_day, 7200 * NS_PER_S);
+	assert_string_equal(m->quotas[1].payload, "survey");
+	assert_int_equal(m->quotas[1].tasks, 0);
+	mission_destroy(m);
+}
+
 static void rates(void **state)
 {
 	static const struct {
@@ -153,6 +185,20 @@ static void one_mistake(void **state)
 		{LEAST "budget: {tasks: 0}\n", 5, 17,
 			"tasks: expected a whole number from 1 to 64, found \"0\""},
 		{LEAST "budget: 5\n", 5, 9, "budget: expected a mapping, found \"5\""},
+		{LEAST "queue: {critical: 300}\n", 5, 19,
+			"critical: expected a whole number from 0 to 256, found \"300\""},
+		{LEAST "queue: {aging: 10m}\n", 5, 9, "aging: not a known key, did you mean \"ageing\"?"},
+		{LEAST "queue: {ageing: slow}\n", 5, 17,
+			"ageing: expected a duration such as 30s, found \"slow\""},
+		{LEAST "quotas: [a]\n", 5, 9, "quotas: expected a mapping, found a list"},
+		{LEAST "quotas: {Harbour: {tasks: 1}}\n", 5, 10,
+			"expected a name (a lower-case letter, then lower-case letters, digits or \"-\", at most 63), "
+			"found \"Harbour\""},
+		{LEAST "quotas: {a: {tasks: 0}}\n", 5, 21,
+			"tasks: expected a whole number from 1 to 64, found \"0\""},
+		{LEAST "quotas: {a: {tusks: 1}}\n", 5, 14,
+			"tusks: not a known key, did you mean \"tasks\"?"},
+		{LEAST "quotas: {a: 5}\n", 5, 13, "a: expected a mapping, found \"5\""},
 		{LEAST "logs: lots\n", 5, 7, "logs: expected a size such as 64MiB, found \"lots\""},
 		{LEAST "downlink: {key: k}\n", 5, 11, "downlink: expected the key \"to\", found none"},
 		{LEAST "downlink: {to: here, key: k}\n", 5, 16,
@@ -216,6 +262,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		WITH_FILE(the_least),
 		WITH_FILE(everything),
+		WITH_FILE(queue_and_quotas),
 		WITH_FILE(rates),
 		WITH_FILE(one_mistake),
 		WITH_FILE(all_mistakes_at_once),
