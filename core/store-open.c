@@ -434,7 +434,9 @@ int store_open(const char *path, struct store **ret_store, char *ret_reason, siz
 	struct store_report report = {0};
 	struct store *s = NULL;
 
-	int r = mark_open(path, &mark_fd);
+	int r = sum_vfs();
+	if (r == 0)
+		r = mark_open(path, &mark_fd);
 	if (r < 0) {
 		snprintf(ret_reason, cap, "%s: %s", path, err_text(r));
 		return ERR_STORE;

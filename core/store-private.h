@@ -75,8 +75,8 @@ WARN_UNUSED int check_pages(sqlite3 *db, char *ret_reason, size_t cap);
 
 /* ---- store-room.c: room for the next commit, before it is made ---- */
 
-/* 0, or -ENOSPC: what the turn has changed would not fit. */
-WARN_UNUSED int room_take(struct store *s);
+/* 0, or -ENOSPC: what the turn has changed, and so much more, would not fit. */
+WARN_UNUSED int room_take(struct store *s, uint64_t more_bytes);
 /* A small file that is given up when a start finds the disk full, and made again when there is space. */
 void room_spare_use(const char *db_path);
 void room_spare_make(const char *db_path);

@@ -39,7 +39,7 @@ static int open_wal(struct store *s)
 	return s->wal_fd < 0 ? -errno : 0;
 }
 
-int room_take(struct store *s)
+int room_take(struct store *s, uint64_t more_bytes)
 {
 	struct stat st;
 	int r = s->wal_fd < 0 ? open_wal(s) : 0;
@@ -48,7 +48,7 @@ int room_take(struct store *s)
 		return r == -ENOSPC ? r : 0; /* no such file: the commit itself will tell */
 	if (fstat(s->wal_fd, &st) < 0)
 		return 0;
-	uint64_t size = (uint64_t)st.st_size, end = size + needed(s);
+	uint64_t size = (uint64_t)st.st_size, end = size + needed(s) + more_bytes;
 	if (size < s->wal_size)
 		s->wal_reserved = size; /* it was cut off, and its blocks with it */
 	s->wal_size = size;

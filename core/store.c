@@ -6,6 +6,9 @@
 #include "core/log.h"
 #include "store-private.h"
 
+/* What deciding upon what starts may change: some dozens of pages. */
+#define DECISION_BYTES (256u << 10)
+
 static int run_sql(struct store *s, const char *sql)
 {
 	char *why = NULL;
@@ -48,6 +51,11 @@ void store_close(struct store *s)
 sqlite3 *store_db(struct store *s)
 {
 	return s->db;
+}
+
+bool store_has_room(struct store *s)
+{
+	return !s->path || room_take(s, DECISION_BYTES) == 0;
 }
 
 bool store_held(const struct store *s)
@@ -236,7 +244,7 @@ static int commit(struct store *s)
 	/* Readers left open would make the commit wait or keep the WAL from shrinking. */
 	for (size_t i = 0; i < s->n_stmts; i++)
 		sqlite3_reset(s->stmts[i].stmt);
-	if (!s->failed && s->path && room_take(s) < 0) {
+	if (!s->failed && s->path && room_take(s, 0) < 0) {
 		s->held = true;
 		return STORE_HELD;
 	}

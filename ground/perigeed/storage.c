@@ -51,7 +51,7 @@ static void look(struct perigeed *d)
 {
 	struct storage *s = &d->storage;
 	uint64_t reserve = d->mission->storage.reserve_bytes;
-	bool held = store_held(d->store);
+	bool held = store_held(d->store) || !store_has_room(d->store);
 
 	s->left_bytes = bytes_left(d);
 	/* A quarter more than the reserve, so that it does not come and go with each file. */

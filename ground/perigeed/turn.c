@@ -44,6 +44,10 @@ static void end_turn(struct perigeed *d)
 	if (d->status != 0)
 		return;
 	bool may_start = !d->broker || d->policy_taken;
+	if (may_start && scheduler_dirty(d->scheduler) && !store_has_room(d->store)) {
+		storage_held(d);
+		may_start = false;
+	}
 	do {
 		int r = may_start ? scheduler_dispatch(d->scheduler) : 0;
 		if (r == 0)

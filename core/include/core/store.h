@@ -98,6 +98,9 @@ WARN_UNUSED int store_effect(struct store *s, void (*fn)(void *arg), void *arg, 
  * again when there may be space: then all of it is one commit. Start nothing new meanwhile. */
 #define STORE_HELD 1
 WARN_UNUSED int store_turn_end(struct store *s);
+/* Whether a turn that goes on to start something could still be committed. Ask before: what was started in a
+ * turn that is held back is on record as running, and is not begun. */
+bool store_has_room(struct store *s);
 /* Whether the last store_turn_end was held back. */
 bool store_held(const struct store *s);
 /* Makes the spare file again that a start on a full disk gives up (PATH.spare). Call now and then. */
