@@ -181,6 +181,17 @@ static void read_downlink(struct reader *r, struct ynode *map)
 	y_no_others(r->c, map, known, ARRAY_LEN(known));
 }
 
+static void read_unikernels(struct reader *r, struct ynode *map)
+{
+	static const char *const known[] = {"qemu"};
+
+	if (!map || !y_is(r->c, map, YNODE_MAP))
+		return;
+	r->m->unikernels.on = true;
+	read_path(r, y_get(map, "qemu"), &r->m->unikernels.qemu);
+	y_no_others(r->c, map, known, ARRAY_LEN(known));
+}
+
 static void read_version(struct reader *r, struct ynode *n)
 {
 	const char *text;
@@ -192,7 +203,7 @@ static void read_version(struct reader *r, struct ynode *n)
 static void read_mission(struct reader *r, struct ynode *root)
 {
 	static const char *const known[] = {"perigee", "mission", "spacecraft", "workflows", "images", "policy",
-		"state", "run-as", "budget", "queue", "quotas", "logs", "storage",
+		"state", "run-as", "budget", "queue", "quotas", "logs", "storage", "unikernels",
 		"downlink"};
 	struct mission *m = r->m;
 
@@ -211,6 +222,7 @@ static void read_mission(struct reader *r, struct ynode *root)
 	mission_read_queue(m, y_get(root, "queue"), y_get(root, "quotas"), r->c);
 	y_size(r->c, y_get(root, "logs"), UINT64_C(1) << 30, &m->log_bytes_max);
 	read_storage(r, y_get(root, "storage"));
+	read_unikernels(r, y_get(root, "unikernels"));
 	read_downlink(r, y_get(root, "downlink"));
 	y_no_others(r->c, root, known, ARRAY_LEN(known));
 }
@@ -259,6 +271,7 @@ void mission_destroy(struct mission *m)
 	free(m->images);
 	free(m->policy);
 	free(m->state);
+	free(m->unikernels.qemu);
 	free(m->downlink.key);
 	free(m);
 }

@@ -139,13 +139,15 @@ static int find_images(const struct run_options *o, char ret_path[PATH_MAX])
 }
 
 /* JSON is YAML: quoting a path is cJSON's work. */
-static int write_mission(const char *path, const char *workflow, const char *images)
+static int write_mission(const char *path, const char *workflow, const char *images, bool unikernels)
 {
 	CLEAN_JSON cJSON *j = cJSON_CreateObject();
 	const char *list[] = {workflow};
 
 	cJSON_AddStringToObject(j, "perigee", "v1");
 	cJSON_AddStringToObject(j, "mission", "bench");
+	if (unikernels)
+		cJSON_AddObjectToObject(j, "unikernels");
 	cJSON_AddItemToObject(j, "workflows", cJSON_CreateStringArray(list, 1));
 	cJSON_AddStringToObject(j, "images", images);
 	CLEAN_FREE char *text = cJSON_Print(j);
@@ -368,7 +370,7 @@ static int run_it(const struct run_options *o, const struct workflow *w)
 	if (r == 0)
 		r = path_format(mission, sizeof(mission), "%s/bench.yaml", state);
 	if (r == 0)
-		r = write_mission(mission, workflow, images);
+		r = write_mission(mission, workflow, images, workflow_has_unikernel(w));
 	if (r < 0) {
 		fprintf(stderr, "perigee: the state folder %s cannot be made: %s\n", wanted, err_text(r));
 		return EX_CANTCREAT;

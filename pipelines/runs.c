@@ -157,6 +157,15 @@ int pipelines_add(struct pipelines *p, struct workflow *w, struct complaints *c)
 		if (w->stages[i].image && p->o.launcher.resolve(p->o.launcher.user, w->stages[i].image,
 						  &image, why, sizeof(why)) < 0)
 			y_complain(c, y_get(w->stages[i].node, "image"), "%s", why);
+	for (size_t i = 0; i < w->n_stages; i++) {
+		struct ynode *at = y_get(w->stages[i].node, "runtime");
+		if (!w->stages[i].guest_bytes)
+			continue;
+		if (!p->o.launcher.check_unikernel)
+			y_complain(c, at, "there are no unikernels here");
+		else if (p->o.launcher.check_unikernel(p->o.launcher.user, w->stages[i].image, why, sizeof(why)) < 0)
+			y_complain(c, at, "%s", why);
+	}
 	if (c->total)
 		return ERR_CHECKED;
 	int r = schedules_add(p, w);

@@ -5,7 +5,10 @@
 #include <errno.h>
 #include <string.h>
 
+#include "core/json.h"
 #include "core/log.h"
+
+#define SCRATCH_BYTES (1u << 20) /* of one file in /tmp, for a stage without outputs */
 
 static struct active *find(struct pipelines *p, int64_t task)
 {
@@ -83,14 +86,17 @@ static int fill_values(struct active *a, char *ret_why, size_t cap)
 {
 	CLEAN_FREE char *item = NULL;
 	char why[WF_REASON_BYTES] = "";
-	cJSON *params = NULL;
+	CLEAN_JSON cJSON *read = NULL;
+	/* Ten thousand elements must not read the run's parameters ten thousand times. */
+	const cJSON *params = a->task.item >= 0 ? foreach_params(a->p, a->task.run, a->task.stage) : NULL;
 	int r = read_item(a, &item);
 
-	if (r == 0)
-		r = run_params(a->p->o.store, a->task.run, &params);
+	if (r == 0 && !params) {
+		r = run_params(a->p->o.store, a->task.run, &read);
+		params = read;
+	}
 	if (r == 0)
 		r = stage_values_make(a->stage, params, item, a->task.item, &a->values, why);
-	cJSON_Delete(params);
 	if (r < 0)
 		snprintf(ret_why, cap, "%s", why);
 	return r;
@@ -98,7 +104,7 @@ static int fill_values(struct active *a, char *ret_why, size_t cap)
 
 static uint64_t largest_output(const struct wf_stage *s)
 {
-	uint64_t max = 0;
+	uint64_t max = s->n_outputs ? 0 : SCRATCH_BYTES;
 
 	for (size_t i = 0; i < s->n_outputs; i++)
 		if (s->outputs[i].max_bytes > max)
@@ -119,6 +125,7 @@ static int launch(struct active *a, int in_fd, int out_fd, char *ret_why, size_t
 {
 	struct pipelines *p = a->p;
 	struct stage_image image;
+	struct stage_output outputs[WF_OUTPUTS_MAX];
 	char label[TASK_STAGE_BYTES + 64];
 	int r = p->o.launcher.resolve(p->o.launcher.user, a->stage->image, &image, ret_why, cap);
 
@@ -126,6 +133,8 @@ static int launch(struct active *a, int in_fd, int out_fd, char *ret_why, size_t
 		r = cache_key(p, a->w, a->task.run, a->at, image.digest, &a->values, a->cache_key);
 	if (r < 0)
 		return r;
+	for (size_t i = 0; i < a->stage->n_outputs; i++)
+		outputs[i] = (struct stage_output){a->stage->outputs[i].name, a->stage->outputs[i].max_bytes};
 	write_label(a, label, sizeof(label));
 	struct stage_launch l = {
 		.task = a->task.id,
@@ -141,6 +150,9 @@ static int launch(struct active *a, int in_fd, int out_fd, char *ret_why, size_t
 		.pids = a->stage->pids,
 		.memory_bytes = a->stage->memory_bytes,
 		.output_bytes_max = largest_output(a->stage),
+		.guest_bytes = a->stage->guest_bytes,
+		.outputs = outputs,
+		.n_outputs = a->stage->n_outputs,
 		.time_ns = a->stage->time_ns,
 	};
 	return p->o.launcher.start(p->o.launcher.user, &l);

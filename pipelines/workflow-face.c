@@ -83,6 +83,14 @@ static bool is_nth_new(const struct wf_input *in, void *user)
 	return n->left-- == 0;
 }
 
+bool workflow_has_unikernel(const struct workflow *w)
+{
+	for (size_t i = 0; i < w->n_stages; i++)
+		if (w->stages[i].guest_bytes)
+			return true;
+	return false;
+}
+
 const char *workflow_trigger_input(const struct workflow *w, size_t i)
 {
 	struct nth n = {.w = w, .left = i};

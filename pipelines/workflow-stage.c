@@ -12,10 +12,19 @@ static void read_runtime(struct wf_reader *r, struct wf_stage *s)
 
 	if (!n || !y_text(r->c, n, &runtime) || !strcmp(runtime, "container"))
 		return;
-	if (!strcmp(runtime, "unikernel"))
-		y_complain(r->c, n, "this version runs containers only, found \"unikernel\"");
-	else
-		y_complain(r->c, n, "expected container, found \"%.60s\"", runtime);
+	if (strcmp(runtime, "unikernel")) {
+		y_complain(r->c, n, "expected container or unikernel, found \"%.60s\"", runtime);
+		return;
+	}
+	if (s->memory_bytes < WF_GUEST_BYTES_MIN)
+		y_complain(r->c, n, "a unikernel needs at least 4MiB of memory");
+	s->guest_bytes = s->memory_bytes;
+	s->memory_bytes += WF_GUEST_OVERHEAD_BYTES;
+	if (r->limits->memory_bytes && s->memory_bytes > r->limits->memory_bytes)
+		y_complain(r->c, n,
+			"the mission has %llu MiB, this stage asks for %llu and its machine for %llu beside",
+			(unsigned long long)(r->limits->memory_bytes >> 20), (unsigned long long)(s->guest_bytes >> 20),
+			(unsigned long long)(WF_GUEST_OVERHEAD_BYTES >> 20));
 }
 
 static void read_approve(struct wf_reader *r, struct wf_stage *s)
@@ -43,7 +52,6 @@ static void read_on_failure(struct wf_reader *r, struct wf_stage *s)
 /* What only an image can have; of these nothing is asked of a stage that uses a workflow. */
 static void read_of_image(struct wf_reader *r, struct wf_stage *s)
 {
-	read_runtime(r, s);
 	wf_read_args(r, s);
 	wf_read_env(r, s);
 	wf_read_retry(r, s);
@@ -82,6 +90,7 @@ void wf_read_stage(struct wf_reader *r, struct wf_stage *s)
 	if (!uses) {
 		read_of_image(r, s);
 		wf_read_resources(r, s);
+		read_runtime(r, s);
 	}
 	y_no_others(r->c, s->node, known, ARRAY_LEN(known));
 	fit_needs(s);

@@ -25,6 +25,8 @@
 #define WF_JOINED_JSON_BYTES_MAX                                                                             \
 	(UINT64_C(16) << 20) /* of all elements of a foreach: read by the supervisor, too */
 #define WF_NONE SIZE_MAX
+#define WF_GUEST_BYTES_MIN (UINT64_C(4) << 20)
+#define WF_GUEST_OVERHEAD_BYTES (UINT64_C(64) << 20) /* of the monitor of a virtual machine, beside the stage's memory */
 
 enum wf_source { WF_FROM_TRIGGER, WF_FROM_STAGE };
 
@@ -115,6 +117,7 @@ struct wf_stage {
 			*/
 	uint32_t cpus_milli, pids;
 	uint64_t memory_bytes;
+	uint64_t guest_bytes; /* runtime: unikernel: what the machine has of memory_bytes; 0: a container */
 	int64_t time_ns;    /* of one attempt */
 	int64_t timeout_ns; /* of the stage; 0: none */
 	uint64_t energy_mj; /* millijoules of one attempt; 0: not said */

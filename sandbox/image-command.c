@@ -8,6 +8,7 @@
 #include "core/file.h"
 #include "oci.h"
 #include "rootfs.h"
+#include "vm-check.h"
 
 static const char help[] =
 	"Usage: perigee image build NAME PROGRAM LAYOUT\n"
@@ -21,7 +22,8 @@ static const char help[] =
 	"         Again with a program for another architecture, it adds that to the same layout.\n"
 	"  check  verifies every digest, unpacks the image for this machine in a temporary folder, and says "
 	"what it\n"
-	"         would run.\n"
+	"         would run; and whether it can be a unikernel, with the system calls in it that are not answered\n"
+	"         there (some come with the C library and are never made: a run shows).\n"
 	"\n"
 	"  musl-gcc -static -O2 -I sandbox/sdk -o cloud cloud.c sandbox/sdk/perigee.c\n"
 	"  perigee image build cloud cloud images/cloud\n"
@@ -40,10 +42,44 @@ static int build(const char *name, const char *program, const char *layout)
 	return 0;
 }
 
+static void print_unikernel(const struct vm_check *c)
+{
+	if (!c->can) {
+		printf("as a unikernel: no: %s\n", c->why);
+		return;
+	}
+	printf("as a unikernel: yes%s\n", c->n_misses ? ", unless it makes one of these system calls:" : "");
+	for (size_t i = 0; i < c->n_misses; i++) {
+		const struct vm_miss *m = &c->misses[i];
+		printf("  %s (%u)%s%s\n", m->name ? m->name : "a call", m->number, m->in[0] ? " in " : "", m->in);
+	}
+}
+
+static void add_unikernel(cJSON *j, const struct vm_check *c)
+{
+	cJSON *u = cJSON_AddObjectToObject(j, "unikernel"), *list = cJSON_AddArrayToObject(u, "not_answered");
+
+	cJSON_AddBoolToObject(u, "possible", c->can);
+	if (!c->can)
+		cJSON_AddStringToObject(u, "reason", c->why);
+	for (size_t i = 0; i < c->n_misses; i++) {
+		const struct vm_miss *m = &c->misses[i];
+		cJSON *miss = cJSON_CreateObject();
+		cJSON_AddNumberToObject(miss, "number", m->number);
+		if (m->name)
+			cJSON_AddStringToObject(miss, "name", m->name);
+		if (m->in[0])
+			cJSON_AddStringToObject(miss, "function", m->in);
+		cJSON_AddItemToArray(list, miss);
+	}
+}
+
 static void print_image(const struct sandbox_image *image, bool json)
 {
 	CLEAN_JSON cJSON *j = NULL;
 	CLEAN_FREE char *text = NULL;
+	struct vm_check c;
+	bool looked = vm_check(image, &c) == 0;
 	cJSON *argv;
 
 	if (!json) {
@@ -51,6 +87,8 @@ static void print_image(const struct sandbox_image *image, bool json)
 		for (char **word = image->argv; *word; word++)
 			printf(" %s", *word);
 		putchar('\n');
+		if (looked)
+			print_unikernel(&c);
 		return;
 	}
 	j = cJSON_CreateObject();
@@ -59,6 +97,8 @@ static void print_image(const struct sandbox_image *image, bool json)
 	argv = cJSON_AddArrayToObject(j, "argv");
 	for (char **word = image->argv; *word; word++)
 		cJSON_AddItemToArray(argv, cJSON_CreateString(*word));
+	if (looked)
+		add_unikernel(j, &c);
 	text = cJSON_Print(j);
 	puts(text ? text : "{}");
 }

@@ -34,6 +34,8 @@ int launch_limits_check(const struct launch_limits *l)
 		return -EINVAL;
 	if (l->cpus_milli < 10 || l->cpus_milli > 1000000)
 		return -EINVAL;
+	if (l->guest_bytes > l->memory_bytes)
+		return -EINVAL;
 	if (l->pids < 1 || l->pids > 4096)
 		return -EINVAL;
 	return 0;
@@ -76,6 +78,7 @@ int launch_order_write(struct wbuf *w, uint64_t task, const struct launch_limits
 	wbuf_u64(w, (uint64_t)limits->wall_ns);
 	wbuf_u32(w, limits->cpus_milli);
 	wbuf_u32(w, limits->pids);
+	wbuf_u64(w, limits->guest_bytes);
 	err = write_words(w, argv, &left_bytes);
 	if (err < 0)
 		return err;
@@ -113,6 +116,7 @@ int launch_order_read(struct rbuf *r, struct launch_order *o)
 	o->limits.wall_ns = (int64_t)rbuf_u64(r);
 	o->limits.cpus_milli = rbuf_u32(r);
 	o->limits.pids = rbuf_u32(r);
+	o->limits.guest_bytes = rbuf_u64(r);
 	if (r->err)
 		return r->err;
 	err = launch_limits_check(&o->limits);

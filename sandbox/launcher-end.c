@@ -56,9 +56,11 @@ static void judge(struct slot *t, int status, const struct cgroup_usage *usage)
 	char size[32];
 
 	r->code = signalled ? WTERMSIG(status) : WEXITSTATUS(status);
-	if (failed && usage->oom_kills > 0) {
+	/* The monitor of a virtual machine ends like this when the guest says that the stage's memory is used up. */
+	if (failed && (usage->oom_kills > 0 || (t->limits.guest_bytes && signalled && r->code == SIGKILL))) {
 		r->how = LAUNCH_LIMIT_MEMORY;
-		explain_size(size, sizeof(size), t->limits.memory_bytes);
+		explain_size(size, sizeof(size),
+			t->limits.guest_bytes ? t->limits.guest_bytes : t->limits.memory_bytes);
 		snprintf(r->reason, sizeof(r->reason), "killed: it used more than its %s of memory", size);
 	} else if (signalled && r->code == SIGXFSZ) {
 		r->how = LAUNCH_LIMIT_OUTPUT;

@@ -34,6 +34,7 @@ struct options {
 struct image {
 	char name[64];
 	struct sandbox_image image;
+	int vm_root_fd; /* -1: not needed so far */
 };
 
 struct subscription {
@@ -141,6 +142,12 @@ extern const struct launcher_callbacks launcher_callbacks;
 int resolve_image(void *user, const char *name, struct stage_image *ret_image, char *ret_reason, size_t cap);
 int start_stage(void *user, const struct stage_launch *l);
 int stop_stage(void *user, int64_t task);
+/* unikernels.c: what virtual machines need; privileged, before the confinement. */
+WARN_UNUSED int prepare_unikernels(struct perigeed *d);
+int check_unikernel(void *user, const char *image, char *ret_reason, size_t cap);
+/* A request for a container becomes one for a virtual machine. */
+WARN_UNUSED int as_unikernel(
+	struct perigeed *d, const struct stage_launch *l, struct vm_command *command, struct launch_request *request);
 
 /* cameras.c: frames from the broker into the store, then into runs. */
 extern const struct broker_callbacks broker_callbacks;

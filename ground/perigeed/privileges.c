@@ -57,6 +57,8 @@ int start_privileged(struct perigeed *d)
 		if (r == 0)
 			r = broker_client_create(&d->loop, path, m->policy, &broker_callbacks, d, &d->broker);
 	}
+	if (r == 0 && m->unikernels.on)
+		r = prepare_unikernels(d);
 	if (r == 0 && m->downlink.on) {
 		r = ground_key_load(m->downlink.key, &d->key);
 		if (r < 0)

@@ -30,6 +30,7 @@ static int find_image(
 	if (r < 0)
 		return r;
 	snprintf(im->name, sizeof(im->name), "%s", name);
+	im->vm_root_fd = -1;
 	d->n_images++;
 	*ret_image = im;
 	return 0;
@@ -68,6 +69,7 @@ int start_stage(void *user, const struct stage_launch *l)
 {
 	struct perigeed *d = user;
 	const char *argv[LAUNCH_WORDS_MAX], *env[LAUNCH_WORDS_MAX];
+	struct vm_command command;
 	int r = join(l->image->argv, l->argv, argv, ARRAY_LEN(argv));
 
 	if (r == 0)
@@ -89,7 +91,10 @@ int start_stage(void *user, const struct stage_launch *l)
 			.cpus_milli = l->cpus_milli,
 			.pids = l->pids},
 	};
-	r = launcher_start(d->launcher, &request);
+	if (l->guest_bytes)
+		r = as_unikernel(d, l, &command, &request);
+	if (r == 0)
+		r = launcher_start(d->launcher, &request);
 	if (r != ERR_PEER)
 		return r;
 	/* The launcher died: so do we, and the task is interrupted, not failed. */

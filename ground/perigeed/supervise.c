@@ -102,7 +102,11 @@ static int start_parts(struct perigeed *d)
 		.loop = &d->loop,
 		.state_dir = d->state,
 		.log_bytes_max = m->log_bytes_max,
-		.launcher = {.resolve = resolve_image, .start = start_stage, .stop = stop_stage, .user = d},
+		.launcher = {.resolve = resolve_image,
+			.check_unikernel = check_unikernel,
+			.start = start_stage,
+			.stop = stop_stage,
+			.user = d},
 		.sink = {.put = put_product, .user = d},
 		.on_run_ended = on_run_ended,
 		.on_stage = on_stage,
@@ -168,8 +172,11 @@ static void finish(struct perigeed *d)
 	store_close(d->store);
 	artifacts_close(d->artifacts);
 	ground_key_destroy(d->key);
-	for (size_t i = 0; i < d->n_images; i++)
+	for (size_t i = 0; i < d->n_images; i++) {
 		sandbox_image_finish(&d->images[i].image);
+		if (d->images[i].vm_root_fd >= 0)
+			close(d->images[i].vm_root_fd);
+	}
 	cameras_finish(d);
 	uv_loop_close(&d->loop);
 	mission_destroy(d->mission);

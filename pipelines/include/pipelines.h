@@ -43,6 +43,8 @@ WARN_UNUSED int workflow_check_uses(
 const char *workflow_name(const struct workflow *w);
 const char *workflow_payload(const struct workflow *w);
 size_t workflow_stage_count(const struct workflow *w);
+/* Whether a stage of it is a unikernel. */
+bool workflow_has_unikernel(const struct workflow *w);
 /* Stage i in the file's order. */
 const char *workflow_stage_name(const struct workflow *w, size_t i);
 /* The number of the k-th stage that it needs, smaller than workflow_stage_count; SIZE_MAX past the last. */
@@ -63,6 +65,11 @@ struct stage_image {
 	const char *const *argv, *const *env; /* borrowed likewise; NULL-terminated */
 };
 
+struct stage_output {
+	const char *name;
+	uint64_t max_bytes;
+};
+
 struct stage_launch {
 	int64_t task;
 	const char *label; /* "run-7.cloud" */
@@ -73,6 +80,9 @@ struct stage_launch {
 	uint64_t log_bytes_max;
 	uint32_t cpus_milli, pids;
 	uint64_t memory_bytes, output_bytes_max;
+	uint64_t guest_bytes; /* of memory_bytes, what a virtual machine is to have; 0: a container */
+	const struct stage_output *outputs;
+	size_t n_outputs;
 	int64_t time_ns;
 };
 
@@ -91,6 +101,9 @@ struct stage_launcher {
 	/* ERR_IMAGE or other with the reason. */
 	int (*resolve)(
 		void *user, const char *image, struct stage_image *ret_image, char *ret_reason, size_t cap);
+	/* Whether this image can run as a unikernel here: ERR_IMAGE or other with the reason. NULL: none can.
+	 */
+	int (*check_unikernel)(void *user, const char *image, char *ret_reason, size_t cap);
 	/* 0: pipelines_stage_exited follows, once, from a later callback. */
 	int (*start)(void *user, const struct stage_launch *launch);
 	/* Ends a stage early; pipelines_stage_exited follows as ever. NULL: it ends by itself. */
@@ -186,25 +199,26 @@ struct run_request {
 /* All that follow: durable within the turn. On failure the reason is in words in ret_reason (cap bytes).
  * ERR_UNKNOWN: there is no such thing. ERR_STATE: it is over already, or not in that state. */
 
-/* One run by hand. ERR_CHECKED: a parameter does not fit. -EINVAL: an input is missing. ERR_LIMIT: as many runs
- * or tasks as are allowed. */
+/* One run by hand. ERR_CHECKED: a parameter does not fit. -EINVAL: an input is missing. ERR_LIMIT: as many
+ * runs or tasks as are allowed. */
 WARN_UNUSED int pipelines_run(struct pipelines *p, const struct run_request *request, int64_t *ret_run,
 	char *ret_reason, size_t cap);
-/* What waits is cancelled, what runs is stopped, `on_exit` stages still run. QUEUE_TASK: that stage (or element)
- * alone. Other scopes: the runs that are open or pending; many of them are worked off in slices. How many. */
+/* What waits is cancelled, what runs is stopped, `on_exit` stages still run. QUEUE_TASK: that stage (or
+ * element) alone. Other scopes: the runs that are open or pending; many of them are worked off in slices. How
+ * many. */
 WARN_UNUSED int pipelines_cancel(struct pipelines *p, const struct queue_target *target, const char *why,
 	char *ret_reason, size_t cap);
 /* Of a stage that asks. */
-WARN_UNUSED int pipelines_approve(struct pipelines *p, int64_t run, const char *stage, bool yes, const char *who,
-	char *ret_reason, size_t cap);
-/* A new run with the workflow, inputs and parameters of one that is over, which takes over the stages that were done
- * and do not come after stage `from` (NULL: all that were done). */
+WARN_UNUSED int pipelines_approve(struct pipelines *p, int64_t run, const char *stage, bool yes,
+	const char *who, char *ret_reason, size_t cap);
+/* A new run with the workflow, inputs and parameters of one that is over, which takes over the stages that
+ * were done and do not come after stage `from` (NULL: all that were done). */
 WARN_UNUSED int pipelines_rerun(struct pipelines *p, int64_t run, const char *from, const char *who,
 	int64_t *ret_run, char *ret_reason, size_t cap);
 size_t pipelines_open_runs(struct pipelines *p);
 
-/* When time alone has something to do here (timeouts, schedules, work that is done in slices): call pipelines_poke
- * then. .ns 0: never. To be asked at the end of each turn. */
+/* When time alone has something to do here (timeouts, schedules, work that is done in slices): call
+ * pipelines_poke then. .ns 0: never. To be asked at the end of each turn. */
 struct utc_time pipelines_wake_at(const struct pipelines *p);
 void pipelines_poke(struct pipelines *p);
 
@@ -212,6 +226,12 @@ void pipelines_poke(struct pipelines *p);
 
 cJSON *runs_list(struct store *store, size_t limit);
 cJSON *run_provenance(struct store *store, int64_t run);
+/* Which inputs, images and parameters made the artifact with this digest (64 hexadecimal digits): {digest,
+ * made_by:
+ * [{run, stage, output, element, workflow, workflow_digest, event, inputs, params, steps: [{stage, image,
+ * image_digest, params, args, env, inputs, …}]}]}, the newest run first; steps are the stages whose outputs
+ * went into it. NULL when no run made it. */
+cJSON *product_lineage(struct store *store, const char *digest);
 /* Path of the newest log of a stage. ERR_UNKNOWN. */
 WARN_UNUSED int run_log_path(struct store *store, const char *state_dir, int64_t run, const char *stage,
 	char *ret_path, size_t cap);

@@ -28,6 +28,9 @@ struct launch_limits {
 	int64_t wall_ns;       /* from launch to end */
 	uint32_t cpus_milli;   /* thousandths of a CPU, 10 to 1000000 */
 	uint32_t pids;         /* processes and threads, 1 to 4096 */
+	/* What a stage that runs in a virtual machine has of memory_bytes (the rest is the monitor's); 0: it is
+	 * a container. */
+	uint64_t guest_bytes;
 };
 
 struct launch_request {
@@ -168,6 +171,40 @@ void sandbox_image_finish(struct sandbox_image *image);
  * and those for others are kept. ERR_IMAGE or -errno with the reason. */
 WARN_UNUSED int image_build(
 	const char *name, const char *program, const char *layout_dir, char *ret_reason, size_t cap);
+
+/* ---- Unikernels ---------------------------------------------------------------------------------------- */
+
+/*
+ * A stage that is a unikernel runs in a cell as well: the cell's program is perigee-vm, which runs QEMU with the
+ * guest kernel and the stage in it. Its root is made of links to what `perigee-vm --install` has put into one
+ * folder, and the stage's program. /in and /out are a container's.
+ */
+
+#define VM_OVERHEAD_BYTES (UINT64_C(64) << 20) /* of the monitor and QEMU, beside the guest's memory */
+#define VM_FILE_BYTES (UINT64_C(64) << 20)     /* that it writes for itself, in its /tmp */
+#define VM_PIDS 32                             /* QEMU's threads */
+#define VM_WORDS_BYTES 16384
+
+/* Makes `dir` anew, the root of a cell for this image's program. ERR_IMAGE with the reason (the program is
+ * dynamic, for another architecture, nothing was installed in vm_dir), or -errno. The caller closes *ret_fd. */
+WARN_UNUSED int vm_root_make(const struct sandbox_image *image, const char *vm_dir, const char *dir, int *ret_fd,
+	char *ret_reason, size_t cap);
+
+struct vm_output {
+	const char *name;
+	uint64_t max_bytes;
+};
+
+/* The arguments of a launch_request; they point into it. */
+struct vm_command {
+	const char *argv[LAUNCH_WORDS_MAX];
+	size_t n, used;
+	char text[VM_WORDS_BYTES];
+};
+
+/* `argv` are the stage's own. ERR_LIMIT. */
+WARN_UNUSED int vm_command_make(struct vm_command *c, uint64_t guest_bytes, const struct vm_output *outputs, size_t n,
+	const char *const *argv);
 
 /* The command `perigee image`: build and check. The exit status. */
 int image_main(int argc, char **argv);

@@ -21,7 +21,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		ensure(st->name && !st->image == !!st->uses && st->params);
 		if (st->uses)
 			continue;
-		ensure(st->n_outputs > 0 && st->time_ns > 0);
+		ensure(st->n_outputs <= WF_OUTPUTS_MAX && st->time_ns > 0);
 		ensure(st->memory_bytes <= limits.memory_bytes && st->cpus_milli <= limits.cpus_milli);
 		for (size_t i = 0; i < st->n_needs; i++)
 			ensure(st->needs[i] < w->n_stages && st->needs[i] != s);

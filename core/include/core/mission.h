@@ -55,6 +55,11 @@ struct mission {
 
 	struct {
 		bool on;
+		char *qemu; /* absolute, or NULL: the one that was built in */
+	} unikernels;
+
+	struct {
+		bool on;
 		struct sockaddr_in to;   /* the ground's end of the spacecraft bus */
 		struct sockaddr_in from; /* ours */
 		char *key;               /* absolute: minisign secret key without password, mode 0600 */

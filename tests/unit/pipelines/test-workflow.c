@@ -159,7 +159,7 @@ static void test_a_runtime_that_is_not_there_is_refused(void **state)
 
 	assert_int_equal(parse(text, &w), ERR_CHECKED);
 	assert_int_equal(c.item[0].line, 11);
-	assert_string_equal(c.item[0].text, "runtime: expected container, found \"jail\"");
+	assert_string_equal(c.item[0].text, "runtime: expected container or unikernel, found \"jail\"");
 	complaints_finish(&c);
 }
 

@@ -138,6 +138,7 @@ static void test_limits(void **state)
 	BAD(wall_ns, INT64_MAX);
 	BAD(cpus_milli, 0);
 	BAD(cpus_milli, UINT32_MAX);
+	BAD(guest_bytes, UINT64_MAX);
 	BAD(pids, 0);
 	BAD(pids, UINT32_MAX);
 #undef BAD
