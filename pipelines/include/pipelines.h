@@ -13,6 +13,7 @@
 #define PIPELINES_H
 
 #include <cjson/cJSON.h>
+#include <stdio.h>
 #include <uv.h>
 
 #include "core/artifact.h"
@@ -56,6 +57,16 @@ const char *workflow_trigger_device(const struct workflow *w, size_t i);
 const char *workflow_input_name(const struct workflow *w, const char *name);
 /* The i-th different trigger input that the stages read ("frame"), or NULL past the last. */
 const char *workflow_trigger_input(const struct workflow *w, size_t i);
+
+/* A picture of the stages and what they need: SVG that needs nothing beside itself, or Graphviz's language.
+ */
+enum graph_form { GRAPH_SVG, GRAPH_DOT };
+/* states by stage (names as `perigee show` has them), coloured; NULL: of no run. -ENOMEM, -EIO. */
+WARN_UNUSED int workflow_draw(
+	const struct workflow *w, enum graph_form form, const char *const *states, FILE *to);
+/* A run, as it is. Also ERR_UNKNOWN (no such run), ERR_CHECKED (its workflow is not understood any more),
+ * ERR_STORE. */
+WARN_UNUSED int run_draw(struct store *store, int64_t run, enum graph_form form, FILE *to);
 
 /* ---- what pipelines needs from outside ---- */
 
@@ -157,6 +168,8 @@ WARN_UNUSED int pipelines_create(const struct pipelines_options *o, struct pipel
 void pipelines_destroy(struct pipelines *p);
 /* Takes the workflow over. From now on its triggers make runs. Checks that its images can be resolved. */
 WARN_UNUSED int pipelines_add(struct pipelines *p, struct workflow *w, struct complaints *c);
+/* One that was taken over, by its name; NULL. Borrowed. */
+const struct workflow *pipelines_workflow(struct pipelines *p, const char *name);
 void pipelines_stage_exited(struct pipelines *p, const struct stage_exit *e);
 
 struct frame_event {

@@ -44,6 +44,8 @@ static size_t write_workflow(char *text)
 			"    params: {threshold: 0.5, name: text}\n"
 			"    resources: {cpus: 1, memory: 64MiB, time: 30s}\n");
 	}
+	add(text, &len, "downlink: [{product: stage-%d.mask}, {product: stage-%d.report}]\n", STAGES - 1,
+		STAGES - 1);
 	return len;
 }
 
