@@ -211,7 +211,7 @@ static void show_end(const struct run_options *o, const cJSON *run)
 	cJSON_ArrayForEach(stage, cJSON_GetObjectItemCaseSensitive(run, "stages"))
 	{
 		const char *reason = json_str(stage, "reason");
-		printf("  %-16s %-8s", json_str(stage, "stage"), json_str(stage, "state"));
+		printf("  %-16s %-9s", json_str(stage, "stage"), json_str(stage, "state"));
 		if (cJSON_HasObjectItem(stage, "wall_ms"))
 			printf(" %7.1f ms", json_num(stage, "wall_ms", 0));
 		printf("%s%s\n", reason ? "  " : "", reason ? reason : "");

@@ -257,3 +257,22 @@ int run_log_path(struct store *store, const char *state_dir, int64_t run, const 
 	return path_format(ret_path, cap, "%s/logs/%lld/%s.%lld.log", state_dir, (long long)run, stage,
 		(long long)attempt);
 }
+
+int run_stage_task(struct store *store, int64_t run, const char *stage, int64_t item, int64_t *ret_task)
+{
+	sqlite3_stmt *q =
+		item < 0 ? store_query(store,
+				   "SELECT task FROM run_stage WHERE run = ? AND stage = ? AND task IS NOT NULL",
+				   "it", run, stage)
+			 : store_query(store,
+				   "SELECT task FROM run_item WHERE run = ? AND stage = ? AND item = ? AND task IS NOT "
+				   "NULL",
+				   "iti", run, stage, item);
+	int rc = q ? sqlite3_step(q) : SQLITE_ERROR;
+
+	if (rc == SQLITE_ROW)
+		*ret_task = sqlite3_column_int64(q, 0);
+	if (q)
+		sqlite3_reset(q);
+	return rc == SQLITE_ROW ? 0 : rc == SQLITE_DONE ? ERR_UNKNOWN : ERR_STORE;
+}

@@ -245,6 +245,9 @@ cJSON *run_provenance(struct store *store, int64_t run);
  * image_digest, params, args, env, inputs, …}]}]}, the newest run first; steps are the stages whose outputs
  * went into it. NULL when no run made it. */
 cJSON *product_lineage(struct store *store, const char *digest);
+/* The newest task of a stage, or of element `item` of a foreach (-1: none). ERR_UNKNOWN. */
+WARN_UNUSED int run_stage_task(
+	struct store *store, int64_t run, const char *stage, int64_t item, int64_t *ret_task);
 /* Path of the newest log of a stage. ERR_UNKNOWN. */
 WARN_UNUSED int run_log_path(struct store *store, const char *state_dir, int64_t run, const char *stage,
 	char *ret_path, size_t cap);

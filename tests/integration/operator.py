@@ -155,6 +155,9 @@ def test_every_decision_is_explained():
         wait_for(lambda: m.tasks()["done"] == 6, "what was released does not run")
         e = m.order("explain", str(task))
         assert e["state"] == "done" and "it is over" in e["why"] and e["chosen"] == "head" and e["attempts"] == [], e
+        assert m.order("explain", f"{e['run']}.copy")["task"] == task
+        assert m.refused("explain", f"{e['run']}.nope")[0] == 66 and m.refused("explain", "1.copy[0]")[0] == 66
+        assert m.refused("explain", "1.copy[x]")[0] == 64
         # For people, too.
         for argv, says in ((("queue",), "waiting: 0"), (("explain", str(task)), f"task {task}, ")):
             p = subprocess.run([m.path("ground", "perigee"), *argv, "--state", f"{m.work}/state"], stdout=subprocess.PIPE,
