@@ -199,6 +199,7 @@ void stage_forget(struct active *a)
 	for (size_t i = 0; i < WF_OUTPUTS_MAX; i++)
 		free(a->results[i].json);
 	stage_values_finish(&a->values);
+	stage_close_folders(a);
 	if (a->log_file >= 0)
 		close(a->log_file);
 	free(a);

@@ -103,6 +103,8 @@ struct perigeed {
 	struct mono_time started;
 	struct busy busy;
 	struct storage storage;
+	uv_work_t log_work;
+	bool moving_log;
 
 	struct store *store;
 	struct scheduler *scheduler;
@@ -161,6 +163,8 @@ void cameras_finish(struct perigeed *d);
 WARN_UNUSED int storage_start(struct perigeed *d);
 /* A commit was held back. */
 void storage_held(struct perigeed *d);
+/* After each turn: has a worker move the WAL into the database when it has grown. */
+void storage_move_log(struct perigeed *d);
 /* Its worker ends soon. */
 void storage_stop(struct perigeed *d);
 cJSON *storage_status(struct perigeed *d);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
 #include <string.h>
 #include <sysexits.h>
 
@@ -70,6 +71,9 @@ int start_stage(void *user, const struct stage_launch *l)
 	struct perigeed *d = user;
 	const char *argv[LAUNCH_WORDS_MAX], *env[LAUNCH_WORDS_MAX];
 	struct vm_command command;
+
+	if (!d->launcher)
+		return -ECANCELED; /* ending: what is recorded of this is not committed */
 	int r = join(l->image->argv, l->argv, argv, ARRAY_LEN(argv));
 
 	if (r == 0)

@@ -47,13 +47,14 @@ static struct {
 	uv_loop_t loop;
 	uv_prepare_t turn;
 	uv_timer_t wake;
+	uv_work_t log_work;
 	struct store *store;
 	struct artifacts *artifacts;
 	struct scheduler *scheduler;
 	struct pipelines *pipelines;
 	struct launcher *launcher;
 	struct sandbox_image image;
-	bool ready, bad;
+	bool ready, bad, moving;
 	size_t ended, failed;
 	uint64_t busy_from, idle_from, cpu_from;
 	struct turn now, worst; /* the turn that goes on; the longest one */
@@ -111,13 +112,33 @@ static void measure_turn(void)
 	if (b.measuring && b.now.busy_ns > b.worst.busy_ns)
 		b.worst = b.now;
 	keep_max(&b.commit_max_ns, b.now.commit_ns);
-	keep_max(&b.work_max_ns, b.now.busy_ns - b.now.commit_ns);
+	/* SQLite counts in milliseconds. */
+	keep_max(&b.work_max_ns, b.now.busy_ns > b.now.commit_ns ? b.now.busy_ns - b.now.commit_ns : 0);
 	keep_max(&b.cpu_max_ns, cpu - b.cpu_from);
 	b.now = (struct turn){0};
 	b.busy_from = now;
 	b.idle_from = idle;
 	b.cpu_from = cpu;
 	b.measuring = true;
+}
+
+static void log_worker(uv_work_t *w)
+{
+	char path[PATH_MAX];
+
+	if (path_format(path, sizeof(path), "%s/db", b.dir) < 0 || store_log_move(path) < 0)
+		b.bad = true;
+}
+
+static void on_log_moved(uv_work_t *w, int status)
+{
+	b.moving = false;
+}
+
+static void move_log(void)
+{
+	if (!b.moving && store_log_due(b.store))
+		b.moving = uv_queue_work(&b.loop, &b.log_work, log_worker, on_log_moved) == 0;
 }
 
 static void on_turn(uv_prepare_t *h)
@@ -132,6 +153,7 @@ static void on_turn(uv_prepare_t *h)
 			b.bad = true;
 		b.now.act_ns += uv_hrtime() - decided - (b.now.commit_ns - committed);
 	} while (!b.bad && scheduler_dirty(b.scheduler));
+	move_log();
 	set_wake();
 	measure_turn();
 }
