@@ -33,7 +33,8 @@ static int put_product(struct run_now *run, const struct wf_product *wp)
 	return p->o.sink.put ? p->o.sink.put(p->o.sink.user, &product) : 0;
 }
 
-/* What is done goes down, also of a run that failed or took too long; not of one that an operator cancelled. */
+/* What is done goes down, also of a run that failed or took too long; not of one that an operator cancelled.
+ */
 static int put_products(struct run_now *run)
 {
 	for (size_t i = 0; i < run->w->n_products && !run->ordered; i++) {
@@ -81,8 +82,8 @@ int run_end(struct run_now *run)
 int run_ended(struct pipelines *p, int64_t run)
 {
 	char workflow[TASK_WORKFLOW_BYTES], stage[TASK_STAGE_BYTES];
-	sqlite3_stmt *q = store_query(p->o.store,
-		"SELECT workflow, state, parent, parent_stage FROM run WHERE id = ?", "i", run);
+	sqlite3_stmt *q = store_query(
+		p->o.store, "SELECT workflow, state, parent, parent_stage FROM run WHERE id = ?", "i", run);
 
 	if (!q || sqlite3_step(q) != SQLITE_ROW)
 		return ERR_STORE;
@@ -92,7 +93,9 @@ int run_ended(struct pipelines *p, int64_t run)
 	sqlite3_reset(q);
 	if (p->o.on_run_ended)
 		p->o.on_run_ended(p->o.user, run);
-	int r = parent ? uses_child_ended(p, parent, stage, run, state) : 0;
+	int r = scheduler_run_over(p->o.scheduler, run);
+	if (r == 0 && parent)
+		r = uses_child_ended(p, parent, stage, run, state);
 	if (r == 0)
 		r = triggers_completed(p, run);
 	return r == 0 ? run_open_next(p, workflow) : r;

@@ -29,7 +29,7 @@ static const char *const schema[] = {
 	" bytes INTEGER NOT NULL, json TEXT, PRIMARY KEY(run, stage, name)) WITHOUT ROWID",
 
 	/* The whole language. Digests are text everywhere, in columns named so: retention looks for them. */
-	"ALTER TABLE run ADD COLUMN params TEXT;"        /* JSON object; NULL: none */
+	"ALTER TABLE run ADD COLUMN params TEXT;"         /* JSON object; NULL: none */
 	"ALTER TABLE run ADD COLUMN deadline_ns INTEGER;" /* 0: none; NULL: of a run from before this step */
 	"ALTER TABLE run ADD COLUMN phase INTEGER NOT NULL DEFAULT 0;"
 	"ALTER TABLE run ADD COLUMN outcome INTEGER;" /* the state that it will end in, once that is known */
@@ -79,6 +79,11 @@ static const char *const schema[] = {
 	" PRIMARY KEY(workflow, trigger)) WITHOUT ROWID;"
 	"CREATE INDEX run_output_digest ON run_output(digest);"
 	"CREATE INDEX run_item_output_digest ON run_item_output(digest)",
+
+	/* Orbit events that were told, the newest: one that is told again makes no runs. */
+	"CREATE TABLE orbit_event("
+	" id INTEGER PRIMARY KEY, event TEXT NOT NULL, place TEXT NOT NULL, time_ns INTEGER NOT NULL,"
+	" UNIQUE(event, place, time_ns))",
 };
 
 int runs_schema(struct store *store)

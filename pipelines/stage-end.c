@@ -22,6 +22,7 @@ static void judge_exit(struct active *a)
 	a->end = (struct task_end){
 		.wall_ns = e->wall_ns, .cpu_ns = e->cpu_ns, .memory_peak_bytes = e->memory_peak_bytes};
 	a->end.class = e->class;
+	a->end.broke = e->broke;
 	if (!e->exited) {
 		snprintf(a->end.reason, sizeof(a->end.reason), "%s", e->reason);
 	} else if (e->code == 0) {

@@ -133,6 +133,7 @@ static enum task_class class_of(enum launch_end how)
 	case LAUNCH_LIMIT_OUTPUT:
 		return CLASS_OUTPUT;
 	case LAUNCH_SETUP_FAILED:
+	case LAUNCH_BROKE:
 		return CLASS_MACHINE;
 	case LAUNCH_KILLED: /* because somebody wanted it so */
 		return CLASS_BROKEN;
@@ -148,6 +149,7 @@ static void on_stage_end(struct launcher *l, const struct launch_result *res, vo
 		.task = (int64_t)res->task,
 		.class = class_of(res->how),
 		.exited = res->how == LAUNCH_EXITED,
+		.broke = res->how == LAUNCH_BROKE,
 		.code = res->code,
 		.wall_ns = (int64_t)res->wall_ns,
 		.cpu_ns = (int64_t)res->cpu_ns,

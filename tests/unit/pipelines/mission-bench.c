@@ -82,6 +82,8 @@ static void behave(struct bench_start *s, const struct stage_launch *l, const ch
 		char *text = read_in(l->in_fd, strncmp(eq + 1, "in/", 3) ? "params.json" : eq + 4);
 		write_out(l->out_fd, name, text);
 		free(text);
+	} else if (!strcmp(name, "log")) {
+		assert_int_equal(write_all(l->log_fd, eq + 1, strlen(eq + 1)), 0);
 	} else if (strcmp(name, "exit") && strcmp(name, "end")) {
 		write_out(l->out_fd, name, eq + 1);
 	} else if (!at || attempt <= atoi(at + 1)) {
@@ -91,7 +93,8 @@ static void behave(struct bench_start *s, const struct stage_launch *l, const ch
 		s->exit.exited = !strcmp(name, "exit");
 		s->exit.code = atoi(value);
 		if (!s->exit.exited) {
-			s->exit.class = class_named(value);
+			s->exit.broke = !strcmp(value, "broke");
+			s->exit.class = s->exit.broke ? CLASS_MACHINE : class_named(value);
 			snprintf(s->exit.reason, sizeof(s->exit.reason), "ended by %s", value);
 		}
 	}
@@ -201,6 +204,15 @@ static void add_workflow(size_t i)
 	complaints_finish(&c);
 }
 
+static void set_quota(void)
+{
+	struct queue_rules rules = queue_rules_default;
+
+	rules.quotas[0] = (struct queue_quota){.payload = "p", .waiting = bench.waiting};
+	rules.n_quotas = 1;
+	assert_int_equal(scheduler_set_rules(bench.scheduler, &rules), 0);
+}
+
 void bench_open(void)
 {
 	char path[PATH_MAX], why[128];
@@ -213,6 +225,7 @@ void bench_open(void)
 	snprintf(path, sizeof(path), "%s/artifacts", bench.dir);
 	assert_int_equal(artifacts_open(path, &bench.artifacts), 0);
 	assert_int_equal(scheduler_create(bench.store, &budget, &bench.scheduler), 0);
+	set_quota();
 	assert_int_equal(store_turn_end(bench.store), 0);
 	struct pipelines_options o = {.store = bench.store,
 		.scheduler = bench.scheduler,
