@@ -55,6 +55,7 @@ static const struct command {
 	{"runs", command_runs, "list the runs"},
 	{"show", command_show, "everything about one run"},
 	{"logs", command_logs, "what the stages of a run wrote"},
+	{"lineage", command_lineage, "which inputs, images and parameters made a product"},
 	{"receive", receive_main, "receive, verify and keep the results on the ground"},
 	{"keys", command_keys, "make a key pair for signing"},
 	{"image", image_main, "make and check images of stages"},

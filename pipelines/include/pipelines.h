@@ -260,12 +260,14 @@ void pipelines_poke(struct pipelines *p);
 
 cJSON *runs_list(struct store *store, size_t limit);
 cJSON *run_provenance(struct store *store, int64_t run);
-/* Which inputs, images and parameters made the artifact with this digest (64 hexadecimal digits): {digest,
- * made_by:
- * [{run, stage, output, element, workflow, workflow_digest, event, inputs, params, steps: [{stage, image,
- * image_digest, params, args, env, inputs, …}]}]}, the newest run first; steps are the stages whose outputs
- * went into it. NULL when no run made it. */
+/* Which inputs, images and parameters made the artifact with this digest (64 hexadecimal digits): {digest, made_by:
+ * [{run, stage, output, element, workflow, workflow_digest, event, inputs, params, steps: [{stage, image, image_digest,
+ * params, args, env, inputs, from, foreach, …}]}]}, the newest run first; steps are the stages whose outputs went into
+ * it, `from` says of each input which: "trigger.frame", "cloud.mask". NULL when no run made it. */
 cJSON *product_lineage(struct store *store, const char *digest);
+/* The digest of the product that a person means: RUN.STAGE.OUTPUT, RUN.STAGE[ELEMENT].OUTPUT, or a digest or at least
+ * its first 8 digits. ERR_FORMAT: none of these; ERR_UNKNOWN; ERR_LIMIT: more than one begins so; ERR_STORE. */
+WARN_UNUSED int product_find(struct store *store, const char *text, char ret_digest[DIGEST_TEXT_BYTES]);
 /* The newest task of a stage, or of element `item` of a foreach (-1: none). ERR_UNKNOWN. */
 WARN_UNUSED int run_stage_task(
 	struct store *store, int64_t run, const char *stage, int64_t item, int64_t *ret_task);
