@@ -47,17 +47,19 @@ static int put_products(struct run_now *run)
 	return 0;
 }
 
-/* A handler that fails spoils a run that was good. */
+/* A handler that fails, or that an operator cancels, spoils a run that was good. */
 static void mind_handlers(struct run_now *run, char *text, size_t cap, const char **reason)
 {
 	for (size_t i = 0; i < run->w->n_stages; i++) {
 		const struct wf_stage *s = &run->w->stages[i];
 
+		bool cancelled = run->stages[i].state == STAGE_CANCELLED;
+
 		if (run->outcome != RUN_DONE || s->role == WF_NORMAL || s->on_failure == WF_CONTINUE ||
-			run->stages[i].state != STAGE_FAILED)
+			(run->stages[i].state != STAGE_FAILED && !cancelled))
 			continue;
 		run->outcome = RUN_FAILED;
-		snprintf(text, cap, "stage %s failed", s->name);
+		snprintf(text, cap, "stage %s %s", s->name, cancelled ? "was cancelled" : "failed");
 		*reason = text;
 	}
 }
