@@ -347,13 +347,13 @@ void bench_pass(int64_t seconds)
 
 static void run_by_hand(const char *args)
 {
-	char name[64] = "w", params[128] = "", reason[256];
+	char name[64] = "w", params[256] = "", reason[256];
 	struct run_request request = {.workflow = name};
 	struct run_input input = {.name = "scene"};
 	char path[PATH_MAX];
 	int64_t run;
 
-	sscanf(args, "%63s %127[^\n]", name, params);
+	sscanf(args, "%63s %255[^\n]", name, params);
 	CLEAN_JSON cJSON *given = *params ? cJSON_Parse(params) : NULL;
 	assert_true(!*params || given);
 	request.params = given;

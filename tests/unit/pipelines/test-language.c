@@ -3,8 +3,13 @@
  * What each keyword of the workflow language does when it runs: a table of small workflows with what is done
  * to them and the sequence of states that must follow. mission-bench.h says how their stages behave.
  */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
+#include <unistd.h>
 
 #include "core/file.h"
 #include "core/json.h"
@@ -674,12 +679,72 @@ static void test_each_element_has_its_log(void **state)
 	bench_close();
 }
 
+#define FULL_ELEMENTS 60
+static const struct row full_row = {"full",
+	{"params: {n: {type: list, default: []}}\n"
+	 "stages:\n"
+	 "  a: {image: i, foreach: params.n, args: ['x=$item', hold], outputs: {x: 8B}}\n"
+	 "  b: {image: i, needs: [a], outputs: {z: 8B}}\n"},
+	NULL, NULL, NULL, {{NULL}}};
+
+static void fill_disk(const char *path)
+{
+	static const char block[4096];
+	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+	assert_true(fd >= 0);
+	while (write(fd, block, sizeof(block)) > 0)
+		;
+	assert_int_equal(errno, ENOSPC);
+	close(fd);
+}
+
+/* All elements are done, and there is no room for what they are joined to. */
+static void test_a_full_disk_is_waited_out(void **state)
+{
+	char texts[3][2048], ballast[PATH_MAX], words[256];
+	int n;
+
+	if (mount("perigee-test", bench.dir, "tmpfs", MS_NOSUID | MS_NODEV, "size=16m") < 0)
+		skip(); /* needs root */
+	snprintf(ballast, sizeof(ballast), "%s/ballast", bench.dir);
+	write_texts(&full_row, texts);
+	bench_open();
+	n = snprintf(words, sizeof(words), "run w {\"n\":[0");
+	for (int i = 1; i < FULL_ELEMENTS; i++)
+		n += snprintf(words + n, sizeof(words) - (size_t)n, ",0");
+	snprintf(words + n, sizeof(words) - (size_t)n, "]}");
+	bench_script(words);
+	for (int i = 0; i < FULL_ELEMENTS; i++) {
+		if (i == FULL_ELEMENTS - 1)
+			fill_disk(ballast);
+		snprintf(words, sizeof(words), "finish run-1.a#%d", i);
+		bench_script(words);
+	}
+	for (int i = 0; i < 30; i++)
+		bench_pass(2);
+	bench_describe(1, words, sizeof(words));
+	assert_string_equal(words, "open: a running; b waiting;");
+	assert_int_equal(unlink(ballast), 0);
+	bench_pass(2);
+	bench_describe(1, words, sizeof(words));
+	assert_string_equal(words, "done: a done; b done;");
+	bench_close();
+}
+
+static int full_teardown(void **state)
+{
+	umount2(bench.dir, MNT_DETACH); /* where it was mounted */
+	return bench_teardown(state);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_the_language),
 		cmocka_unit_test_setup_teardown(test_what_made_a_product, bench_setup, bench_teardown),
 		cmocka_unit_test_setup_teardown(
 			test_what_is_not_taken_is_on_record, bench_setup, bench_teardown),
+		cmocka_unit_test_setup_teardown(test_a_full_disk_is_waited_out, bench_setup, full_teardown),
 		cmocka_unit_test_setup_teardown(test_each_element_has_its_log, bench_setup, bench_teardown)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
