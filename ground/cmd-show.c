@@ -65,8 +65,6 @@ static void print_origin(const cJSON *s)
 	if (cJSON_HasObjectItem(s, "child"))
 		printf("    is run %.0f: `perigee show %.0f`\n", json_num(s, "child", 0),
 			json_num(s, "child", 0));
-	if (cJSON_HasObjectItem(s, "from_run"))
-		printf("    taken over from run %.0f\n", json_num(s, "from_run", 0));
 	if (cJSON_HasObjectItem(s, "elements"))
 		printf("    %.0f elements, %.0f begun\n", json_num(s, "elements", 0),
 			json_num(s, "elements_begun", 0));
