@@ -173,11 +173,11 @@ int command_runs(int argc, char **argv)
 		return 0;
 	}
 	const cJSON *run;
-	printf("%5s  %-20s %-7s %-24s  %s\n", "RUN", "WORKFLOW", "STATE", "BEGAN", "STARTED BY");
+	printf("%5s  %-20s %-9s %-24s  %s\n", "RUN", "WORKFLOW", "STATE", "BEGAN", "STARTED BY");
 	cJSON_ArrayForEach(run, list)
 	{
 		const char *reason = json_str(run, "reason");
-		printf("%5.0f  %-20s %-7s %-24s  %s%s%s\n", json_num(run, "run", 0),
+		printf("%5.0f  %-20s %-9s %-24s  %s%s%s\n", json_num(run, "run", 0),
 			or_dash(json_str(run, "workflow")), or_dash(json_str(run, "state")),
 			or_dash(json_str(run, "created")), subject(run), reason ? "; " : "",
 			reason ? reason : "");

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* perigee hold, release, priority: what an operator orders of the queue. */
+/* perigee hold, release, priority, cancel: what an operator orders of the queue. */
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
@@ -101,8 +101,10 @@ static int order(const struct order *o, const char *done)
 		print_json(reply);
 		return 0;
 	}
-	double n = json_num(reply, "tasks", 0);
-	printf("%s: %.0f task%s in the queue\n", done, n, n == 1 ? "" : "s");
+	if (cJSON_HasObjectItem(reply, "cancelled"))
+		printf("%s: %.0f\n", done, json_num(reply, "cancelled", 0));
+	else
+		printf("%s: %.0f in the queue\n", done, json_num(reply, "tasks", 0));
 	return 0;
 }
 
@@ -163,4 +165,20 @@ int command_priority(int argc, char **argv)
 	else
 		cJSON_AddNumberToObject(o.request, "priority", (double)priority);
 	return order(&o, "changed");
+}
+
+int command_cancel(int argc, char **argv)
+{
+	static const char help[] =
+		"Usage: perigee cancel (--task N | --run N | --workflow W | --payload P | --all) [--why "
+		"TEXT]\n"
+		"\n"
+		"Ends runs: what waits is cancelled, what runs is stopped, stages of on_exit still run. With "
+		"--task only\n"
+		"the stage that the task is of. What comes later is not concerned: hold it.\n"
+		"\n" TARGET_HELP "  --why TEXT      kept with what is cancelled\n" EXIT_HELP;
+	struct order o;
+	int r = read_order(argc, argv, "cancel", help, 0, &o);
+
+	return r == 0 ? order(&o, "cancelled") : r < 0 ? EX_USAGE : 0;
 }

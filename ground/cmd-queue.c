@@ -270,10 +270,28 @@ static void print_explained(const cJSON *j)
 	}
 }
 
+/* TASK, RUN.STAGE or RUN.STAGE[ITEM]. */
+static bool add_task(cJSON *request, const char *arg)
+{
+	int64_t task = whole_number(arg, INT64_C(1) << 53);
+	long long run, item;
+	char stage[64], end;
+
+	if (task > 0)
+		return cJSON_AddNumberToObject(request, "task", (double)task);
+	int n = sscanf(arg, "%lld.%63[^[][%lld%c", &run, stage, &item, &end);
+	if (n < 2 || (strchr(arg, '[') && n != 4) || (n == 4 && (end != ']' || item < 0)) || run < 1)
+		return false;
+	if (n == 4)
+		cJSON_AddNumberToObject(request, "item", (double)item);
+	return cJSON_AddNumberToObject(request, "run", (double)run) &&
+	       cJSON_AddStringToObject(request, "stage", stage);
+}
+
 int command_explain(int argc, char **argv)
 {
 	static const char help[] =
-		"Usage: perigee explain TASK [--state DIR] [--json]\n"
+		"Usage: perigee explain (TASK | RUN.STAGE | RUN.STAGE[ITEM]) [--state DIR] [--json]\n"
 		"\n"
 		"Why a task waits: what is missing, who is ahead of it, until when; or why it was chosen, "
 		"and over whom;\n"
@@ -286,14 +304,15 @@ int command_explain(int argc, char **argv)
 
 	if (r != 0)
 		return r < 0 ? EX_USAGE : 0;
-	int64_t task = whole_number(q.args[0], INT64_C(1) << 53);
-	if (task < 1 || q.limit >= 0) {
-		fprintf(stderr, "perigee: explain: expected the number of a task, found \"%s\"\n", q.args[0]);
-		return EX_USAGE;
-	}
 	request = cJSON_CreateObject();
 	cJSON_AddStringToObject(request, "ask", "explain");
-	cJSON_AddNumberToObject(request, "task", (double)task);
+	if (!add_task(request, q.args[0]) || q.limit >= 0) {
+		fprintf(stderr,
+			"perigee: explain: expected the number of a task, or RUN.STAGE, found \"%s\"\n",
+			q.args[0]);
+		cJSON_Delete(request);
+		return EX_USAGE;
+	}
 	r = ask_supervisor(q.state, request, NULL, 0, ASK_TIMEOUT_S, &reply);
 	if (r != 0)
 		return r;

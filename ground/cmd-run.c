@@ -33,6 +33,7 @@ struct run_options {
 	const char *workflow, *images, *state, *out;
 	char *inputs[ARGS_MAX / 4];
 	size_t n_inputs;
+	cJSON *params; /* owned; NULL: none */
 	bool json, verbose;
 };
 
@@ -45,6 +46,9 @@ static void help(FILE *to)
 	      "supervisor. Needs root, for the sandboxes.\n"
 	      "\n"
 	      "  --input NAME=FILE  what the workflow reads as trigger.NAME (frame, for image.acquired)\n"
+	      "  --param NAME=VALUE a parameter of the workflow; JSON where it can be read as such (0.5, "
+	      "true, [1,2], "
+	      "\"5\"), else text\n"
 	      "  --images DIR       folder with one OCI image layout an image; else $PERIGEE_IMAGES, images/ "
 	      "beside the\n"
 	      "                     workflow, or the images that were built with this program\n"
@@ -67,9 +71,10 @@ static void help(FILE *to)
 static int read_options(int argc, char **argv, struct run_options *o)
 {
 	static const struct option longs[] = {{"input", required_argument, NULL, 'i'},
-		{"images", required_argument, NULL, 'm'}, {"out", required_argument, NULL, 'o'},
-		{"state", required_argument, NULL, 's'}, {"json", no_argument, NULL, 'j'},
-		{"verbose", no_argument, NULL, 'v'}, {"help", no_argument, NULL, 'h'}, {0}};
+		{"param", required_argument, NULL, 'p'}, {"images", required_argument, NULL, 'm'},
+		{"out", required_argument, NULL, 'o'}, {"state", required_argument, NULL, 's'},
+		{"json", no_argument, NULL, 'j'}, {"verbose", no_argument, NULL, 'v'},
+		{"help", no_argument, NULL, 'h'}, {0}};
 
 	for (int c; (c = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
 		switch (c) {
@@ -77,6 +82,12 @@ static int read_options(int argc, char **argv, struct run_options *o)
 			if (o->n_inputs == ARRAY_LEN(o->inputs) || !strchr(optarg, '='))
 				return -EINVAL;
 			o->inputs[o->n_inputs++] = optarg;
+			break;
+		case 'p':
+			if (!o->params)
+				o->params = cJSON_CreateObject();
+			if (add_param(o->params, optarg) < 0)
+				return -EINVAL;
 			break;
 		case 'm':
 			o->images = optarg;
@@ -200,7 +211,7 @@ static void show_end(const struct run_options *o, const cJSON *run)
 	cJSON_ArrayForEach(stage, cJSON_GetObjectItemCaseSensitive(run, "stages"))
 	{
 		const char *reason = json_str(stage, "reason");
-		printf("  %-16s %-8s", json_str(stage, "stage"), json_str(stage, "state"));
+		printf("  %-16s %-9s", json_str(stage, "stage"), json_str(stage, "state"));
 		if (cJSON_HasObjectItem(stage, "wall_ms"))
 			printf(" %7.1f ms", json_num(stage, "wall_ms", 0));
 		printf("%s%s\n", reason ? "  " : "", reason ? reason : "");
@@ -251,6 +262,7 @@ static int start_supervisor(const struct run_options *o, const char *state, cons
 {
 	char exe[PATH_MAX], self[PATH_MAX];
 	const char *argv[ARGS_MAX];
+	CLEAN_FREE char *params = o->params ? cJSON_PrintUnformatted(o->params) : NULL;
 	size_t n = 0;
 	int fds[2];
 	int r = program_folder(self);
@@ -271,6 +283,10 @@ static int start_supervisor(const struct run_options *o, const char *state, cons
 	for (size_t i = 0; i < o->n_inputs; i++) {
 		argv[n++] = "--input";
 		argv[n++] = o->inputs[i];
+	}
+	if (params) {
+		argv[n++] = "--params";
+		argv[n++] = params;
 	}
 	argv[n] = NULL;
 	posix_spawn_file_actions_t actions;
@@ -419,5 +435,6 @@ int command_run(int argc, char **argv)
 	if (r == 0)
 		r = run_it(&o, w);
 	workflow_destroy(w);
+	cJSON_Delete(o.params);
 	return r;
 }

@@ -14,6 +14,8 @@
 #include "core/file.h"
 #include "core/json.h"
 
+#define PARAM_NAME_BYTES 64
+
 const char *state_dir(const char *given)
 {
 	const char *env = getenv("PERIGEE_STATE");
@@ -67,6 +69,25 @@ void print_harmless(FILE *to, const char *text, size_t len, bool keep_lines)
 	}
 }
 
+int add_param(cJSON *params, const char *arg)
+{
+	const char *eq = strchr(arg, '=');
+	char name[PARAM_NAME_BYTES];
+	cJSON *value;
+
+	if (!params || !eq || eq == arg || (size_t)(eq - arg) >= sizeof(name))
+		return -EINVAL;
+	snprintf(name, sizeof(name), "%.*s", (int)(eq - arg), arg);
+	if (cJSON_HasObjectItem(params, name))
+		return -EINVAL;
+	if (json_parse(eq + 1, strlen(eq + 1), CONTROL_LINE_BYTES_MAX, &value, NULL, NULL) < 0)
+		value = cJSON_CreateString(eq + 1);
+	if (value && cJSON_AddItemToObject(params, name, value))
+		return 0;
+	cJSON_Delete(value);
+	return -EINVAL;
+}
+
 static int exit_of(const char *code)
 {
 	static const struct {
@@ -82,6 +103,7 @@ static int exit_of(const char *code)
 		{"ERR_LIMIT", EX_TEMPFAIL},
 		{"ERR_STORE", EX_TEMPFAIL},
 		{"ENOSPC", EX_TEMPFAIL},
+		{"EFBIG", EX_DATAERR},
 	};
 
 	for (size_t i = 0; code && i < ARRAY_LEN(of); i++)

@@ -24,6 +24,9 @@ const char *or_dash(const char *text);
 /* Text of a stage, on one line of a terminal: control characters are shown as \xNN, so that none can act. */
 void print_harmless(FILE *to, const char *text, size_t len, bool keep_lines);
 
+/* NAME=VALUE into an object; the value is JSON where it can be read as such, else text. -EINVAL. */
+int add_param(cJSON *params, const char *arg);
+
 /* Asks the supervisor of this state folder; takes `request` over. 0 with its answer, which the caller
  * deletes; else it has said on standard error what is wrong, and returns the exit status: 69 nobody answers,
  * 66 there is no such thing, 65 it is not in a state for that or the request has a mistake, 75 not now (a

@@ -38,12 +38,18 @@ static const struct command {
 	const char *does;
 } commands[] = {
 	{"lint", command_lint_all, "check a workflow, mission or policy file"},
+	{"graph", command_graph, "a picture of a workflow, or of a run as it is"},
 	{"run", command_run, "run one workflow on this machine"},
 	{"queue", command_queue, "what runs and what waits, as it would run"},
 	{"explain", command_explain, "why a task waits or was chosen"},
 	{"hold", command_hold, "let nothing of a task, run, workflow or payload start"},
 	{"release", command_release, "let what was held start again"},
 	{"priority", command_priority, "change how important something in the queue is"},
+	{"cancel", command_cancel, "end a task, a run, or all of a workflow or payload"},
+	{"approve", command_approve, "let a stage that asks for approval go on, or reject it"},
+	{"trigger", command_trigger, "make a run of a workflow in the running supervisor"},
+	{"rerun", command_rerun, "run a run again from one of its stages on"},
+	{"event", command_event, "tell of an orbit event"},
 	{"status", command_status, "what a running supervisor does"},
 	{"runs", command_runs, "list the runs"},
 	{"show", command_show, "everything about one run"},

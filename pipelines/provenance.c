@@ -7,6 +7,8 @@
 #include "core/file.h"
 #include "runs.h"
 
+#define ATTEMPTS_MAX 100
+
 static const char *text(sqlite3_stmt *q, int column)
 {
 	return (const char *)sqlite3_column_text(q, column);
@@ -40,7 +42,15 @@ static bool add_owned(cJSON *j, const char *key, cJSON *value)
 	return false;
 }
 
-#define RUN_COLUMNS "id, workflow, digest, payload, priority, state, reason, created_ns, ended_ns, event"
+static bool add_run_number(cJSON *j, const char *key, sqlite3_stmt *q, int column)
+{
+	return sqlite3_column_type(q, column) != SQLITE_INTEGER ||
+	       add_number(j, key, (double)sqlite3_column_int64(q, column));
+}
+
+#define RUN_COLUMNS                                                                                          \
+	"id, workflow, digest, payload, priority, state, reason, created_ns, ended_ns, event, params,"       \
+	" parent, parent_stage, rerun_of"
 
 static cJSON *run_json(sqlite3_stmt *q)
 {
@@ -52,7 +62,10 @@ static cJSON *run_json(sqlite3_stmt *q)
 		add_number(j, "priority", (double)sqlite3_column_int64(q, 4)) &&
 		add_text(j, "state", run_state_name(sqlite3_column_int64(q, 5))) &&
 		add_text(j, "reason", text(q, 6)) && add_time(j, "created", q, 7) &&
-		add_time(j, "ended", q, 8) && add_owned(j, "event", cJSON_Parse(text(q, 9))))
+		add_time(j, "ended", q, 8) && add_owned(j, "event", cJSON_Parse(text(q, 9))) &&
+		(!text(q, 10) || add_owned(j, "params", cJSON_Parse(text(q, 10)))) &&
+		add_run_number(j, "parent", q, 11) && add_text(j, "parent_stage", text(q, 12)) &&
+		add_run_number(j, "rerun_of", q, 13))
 		return j;
 	cJSON_Delete(j);
 	return NULL;
@@ -102,28 +115,43 @@ static cJSON *outputs_json(struct store *store, int64_t run, const char *stage)
 static cJSON *inputs_json(struct store *store, const struct workflow *w, int64_t run, const char *stage)
 {
 	cJSON *j = cJSON_CreateObject();
+	char digest[DIGEST_TEXT_BYTES];
+	uint64_t bytes;
 	size_t at;
 
 	if (!j || !w || !workflow_find_stage(w, stage, &at))
 		return j;
-	for (size_t i = 0; i < w->stages[at].n_inputs; i++) {
-		const struct wf_input *in = &w->stages[at].inputs[i];
-		sqlite3_stmt *q;
-
-		if (in->from == WF_FROM_TRIGGER)
-			q = store_query(store, "SELECT digest FROM run_input WHERE run = ? AND name = ?",
-				"it", run, in->trigger_name);
-		else
-			q = store_query(store,
-				"SELECT digest FROM run_output WHERE run = ? AND stage = ? AND name = ?",
-				"itt", run, w->stages[in->stage].name,
-				w->stages[in->stage].outputs[in->output].name);
-		if (q && sqlite3_step(q) == SQLITE_ROW)
-			add_text(j, in->name, text(q, 0));
-		if (q)
-			sqlite3_reset(q);
-	}
+	for (size_t i = 0; i < w->stages[at].n_inputs; i++)
+		if (run_input_of(store, w, run, &w->stages[at].inputs[i], digest, &bytes) == 0)
+			add_text(j, w->stages[at].inputs[i].name, digest);
 	return j;
+}
+
+/* Those that were not the last, of the stage or of its elements; the first of very many. */
+static bool add_attempts(cJSON *j, struct store *store, int64_t run, const char *stage)
+{
+	sqlite3_stmt *q = store_query(store,
+		"SELECT item, attempt, ended_ns, reason FROM run_attempt WHERE run = ? AND stage = ? LIMIT ?",
+		"iti", run, stage, (int64_t)ATTEMPTS_MAX);
+	cJSON *list = NULL;
+
+	while (q && sqlite3_step(q) == SQLITE_ROW) {
+		cJSON *a = cJSON_CreateObject();
+		if (!list)
+			list = cJSON_AddArrayToObject(j, "earlier_attempts");
+		if (!a || !list || !cJSON_AddItemToArray(list, a)) {
+			cJSON_Delete(a);
+			break;
+		}
+		if (sqlite3_column_int64(q, 0) >= 0)
+			add_number(a, "element", (double)sqlite3_column_int64(q, 0));
+		add_number(a, "attempt", (double)sqlite3_column_int64(q, 1));
+		add_time(a, "ended", q, 2);
+		add_text(a, "reason", text(q, 3));
+	}
+	if (q)
+		sqlite3_reset(q);
+	return true;
 }
 
 static cJSON *stage_json(struct store *store, const struct workflow *w, int64_t run, sqlite3_stmt *q)
@@ -140,6 +168,9 @@ static cJSON *stage_json(struct store *store, const struct workflow *w, int64_t 
 		ok = add_number(j, "wall_ms", (double)sqlite3_column_int64(q, 8) / 1e6) &&
 		     add_number(j, "cpu_ms", (double)sqlite3_column_int64(q, 9) / 1e6) &&
 		     add_number(j, "memory_peak_bytes", (double)sqlite3_column_int64(q, 10));
+	ok = ok && add_run_number(j, "child", q, 11) && add_run_number(j, "from_run", q, 12) &&
+	     add_run_number(j, "elements", q, 13) && add_run_number(j, "elements_begun", q, 14) &&
+	     add_text(j, "decided_by", text(q, 15)) && add_attempts(j, store, run, text(q, 0));
 	if (ok && state == STAGE_DONE)
 		ok = add_owned(j, "inputs", inputs_json(store, w, run, text(q, 0))) &&
 		     add_owned(j, "outputs", outputs_json(store, run, text(q, 0)));
@@ -155,7 +186,8 @@ static cJSON *stages_json(struct store *store, const struct workflow *w, int64_t
 	sqlite3_stmt *q = store_query(store,
 		"SELECT stage, state, reason, image, image_digest, attempts, started_ns, ended_ns, wall_ns, "
 		"cpu_ns,"
-		" memory_peak_bytes FROM run_stage WHERE run = ? ORDER BY position",
+		" memory_peak_bytes, child, from_run, items, next_item, approved_by FROM run_stage WHERE run "
+		"= ? ORDER BY position",
 		"i", run);
 
 	while (list && q && sqlite3_step(q) == SQLITE_ROW) {
@@ -171,7 +203,7 @@ static cJSON *stages_json(struct store *store, const struct workflow *w, int64_t
 	return list;
 }
 
-static struct workflow *kept_workflow(struct store *store, int64_t run)
+struct workflow *run_kept_workflow(struct store *store, int64_t run)
 {
 	static const struct workflow_limits no_limits;
 	struct workflow *w = NULL;
@@ -201,7 +233,7 @@ cJSON *run_provenance(struct store *store, int64_t run)
 		sqlite3_reset(q);
 	if (!j)
 		return NULL;
-	struct workflow *w = kept_workflow(store, run);
+	struct workflow *w = run_kept_workflow(store, run);
 	bool ok = add_owned(j, "stages", stages_json(store, w, run));
 	workflow_destroy(w);
 	if (ok)
@@ -224,4 +256,23 @@ int run_log_path(struct store *store, const char *state_dir, int64_t run, const 
 		return ERR_UNKNOWN;
 	return path_format(ret_path, cap, "%s/logs/%lld/%s.%lld.log", state_dir, (long long)run, stage,
 		(long long)attempt);
+}
+
+int run_stage_task(struct store *store, int64_t run, const char *stage, int64_t item, int64_t *ret_task)
+{
+	sqlite3_stmt *q =
+		item < 0 ? store_query(store,
+				   "SELECT task FROM run_stage WHERE run = ? AND stage = ? AND task IS NOT NULL",
+				   "it", run, stage)
+			 : store_query(store,
+				   "SELECT task FROM run_item WHERE run = ? AND stage = ? AND item = ? AND task IS NOT "
+				   "NULL",
+				   "iti", run, stage, item);
+	int rc = q ? sqlite3_step(q) : SQLITE_ERROR;
+
+	if (rc == SQLITE_ROW)
+		*ret_task = sqlite3_column_int64(q, 0);
+	if (q)
+		sqlite3_reset(q);
+	return rc == SQLITE_ROW ? 0 : rc == SQLITE_DONE ? ERR_UNKNOWN : ERR_STORE;
 }

@@ -34,6 +34,13 @@ static struct expansion *find(struct pipelines *p, int64_t run, const char *stag
 	return x;
 }
 
+const cJSON *foreach_params(struct pipelines *p, int64_t run, const char *stage)
+{
+	struct expansion *x = find(p, run, stage);
+
+	return x ? x->now.params : NULL;
+}
+
 static void forget_joined(struct expansion *x)
 {
 	for (size_t i = 0; i < WF_OUTPUTS_MAX; i++) {

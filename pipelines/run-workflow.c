@@ -17,6 +17,11 @@ static struct workflow *find_by_digest(struct pipelines *p, const char *digest)
 	return NULL;
 }
 
+const struct workflow *pipelines_workflow(struct pipelines *p, const char *name)
+{
+	return workflows_find(p, name);
+}
+
 struct workflow *workflows_find(struct pipelines *p, const char *name)
 {
 	for (size_t i = 0; i < p->n_on; i++)

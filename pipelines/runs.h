@@ -111,6 +111,11 @@ WARN_UNUSED int run_input_of(struct store *store, const struct workflow *w, int6
 /* The parameters of a run. *ret is owned. */
 WARN_UNUSED int run_params(struct store *store, int64_t run, cJSON **ret_params);
 
+/* ---- provenance.c ---- */
+
+/* The text that a run began with, read again; NULL when it is not understood. The caller destroys it. */
+struct workflow *run_kept_workflow(struct store *store, int64_t run);
+
 /* ---- run-workflow.c ---- */
 
 /* The workflow of a run, from memory or from the text kept with it. */
@@ -234,6 +239,8 @@ WARN_UNUSED int foreach_again(struct pipelines *p, const struct task *t, const c
 WARN_UNUSED int foreach_stop(struct run_now *run, size_t stage, enum stage_state then, const char *why);
 /* Goes on with what was left for later: elements in slices, joins that could not be made. */
 WARN_UNUSED int foreach_more(struct pipelines *p);
+/* The run's parameters, if the foreach is being worked off; borrowed. NULL: not. */
+const cJSON *foreach_params(struct pipelines *p, int64_t run, const char *stage);
 /* When that is due; .ns 0: never. */
 struct mono_time foreach_again_at(const struct pipelines *p);
 void foreach_abandon(struct pipelines *p);

@@ -5,7 +5,10 @@
 #include <errno.h>
 #include <string.h>
 
+#include "core/json.h"
 #include "core/log.h"
+
+#define SCRATCH_BYTES (1u << 20) /* of one file in /tmp, for a stage without outputs */
 
 static struct active *find(struct pipelines *p, int64_t task)
 {
@@ -83,14 +86,17 @@ static int fill_values(struct active *a, char *ret_why, size_t cap)
 {
 	CLEAN_FREE char *item = NULL;
 	char why[WF_REASON_BYTES] = "";
-	cJSON *params = NULL;
+	CLEAN_JSON cJSON *read = NULL;
+	/* Ten thousand elements must not read the run's parameters ten thousand times. */
+	const cJSON *params = a->task.item >= 0 ? foreach_params(a->p, a->task.run, a->task.stage) : NULL;
 	int r = read_item(a, &item);
 
-	if (r == 0)
-		r = run_params(a->p->o.store, a->task.run, &params);
+	if (r == 0 && !params) {
+		r = run_params(a->p->o.store, a->task.run, &read);
+		params = read;
+	}
 	if (r == 0)
 		r = stage_values_make(a->stage, params, item, a->task.item, &a->values, why);
-	cJSON_Delete(params);
 	if (r < 0)
 		snprintf(ret_why, cap, "%s", why);
 	return r;
@@ -98,7 +104,7 @@ static int fill_values(struct active *a, char *ret_why, size_t cap)
 
 static uint64_t largest_output(const struct wf_stage *s)
 {
-	uint64_t max = 0;
+	uint64_t max = s->n_outputs ? 0 : SCRATCH_BYTES;
 
 	for (size_t i = 0; i < s->n_outputs; i++)
 		if (s->outputs[i].max_bytes > max)

@@ -187,6 +187,7 @@ int cell_start(const struct cell_kind *kind, struct cell *cell, struct msg *star
 		order->out.len = MSG_HEADER_BYTES + order->body.len;
 		err = msg_send(cell->sock, order);
 		memcpy(start->fds, came, sizeof(came));
+		order->out = (struct wbuf){0}; /* received again: its descriptors are its own, to be closed */
 		if (err < 0)
 			fail(ret_reason, cap, "sending to the cell", err);
 	}

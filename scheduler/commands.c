@@ -135,7 +135,7 @@ static bool order_within(struct scheduler *s, const struct order *o, const struc
 		return e.run == t->id;
 	lane = e.lane;
 	if (o->scope == QUEUE_RUN && !lane_of_run(s, o->id, &lane))
-		return false;
+		return true; /* history has let all of it go: nobody wants it kept */
 	return lane_within(s, &s->lanes[lane], t->scope, t->name);
 }
 
@@ -240,10 +240,14 @@ static int64_t count_held_lanes(struct scheduler *s, const struct queue_target *
 	for (size_t i = 0; i < s->n_lanes; i++)
 		if (s->lanes[i].held && lane_within(s, &s->lanes[i], t->scope, t->name))
 			n += (int64_t)s->lanes[i].waiting;
-	for (size_t i = 0; i < s->n_orders; i++) {
-		const struct order *o = &s->orders[i];
-		if (o->hold == HOLD_HELD && o->scope <= QUEUE_RUN && order_within(s, o, t))
-			n += count_held(s, &(struct queue_target){.scope = o->scope, .id = o->id});
+	sqlite3_stmt *q = store_query(s->store,
+		"SELECT lane FROM task INDEXED BY task_blocked WHERE state = 0 AND blocked > 0 AND blocked & "
+		"1",
+		"");
+	while (q && sqlite3_step(q) == SQLITE_ROW) {
+		size_t lane = lane_of_id(s, sqlite3_column_int64(q, 0));
+		n += lane < s->n_lanes && !s->lanes[lane].held &&
+		     lane_within(s, &s->lanes[lane], t->scope, t->name);
 	}
 	return n;
 }
@@ -264,8 +268,12 @@ static bool held_somehow(struct scheduler *s, const struct queue_target *t, cons
 		if (t->scope == QUEUE_TASK && o->scope == QUEUE_RUN && o->id == e->run)
 			return true;
 	}
-	if (t->scope <= QUEUE_RUN)
+	if (t->scope == QUEUE_TASK)
 		return s->lanes[lane].held;
+	if (t->scope == QUEUE_RUN) {
+		const struct order *own = order_find(s, t);
+		return !(own && own->hold == HOLD_EXEMPT) && order_holds_lane(s, &s->lanes[lane]);
+	}
 	for (size_t i = 0; i < s->n_lanes; i++)
 		if (s->lanes[i].held && lane_within(s, &s->lanes[i], t->scope, t->name))
 			return true;

@@ -51,7 +51,7 @@ static int add_lane(struct scheduler *s, int64_t id, const char *payload, const 
 	struct lane *l = &s->lanes[s->n_lanes];
 	*l = (struct lane){.id = id, .payload = p, .exempt = exempt};
 	snprintf(l->workflow, sizeof(l->workflow), "%s", workflow);
-	l->held = order_holds_lane(s, l);
+	l->held = !exempt && order_holds_lane(s, l);
 	*ret_lane = s->n_lanes++;
 	return 0;
 }

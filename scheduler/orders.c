@@ -67,7 +67,7 @@ int orders_load(struct scheduler *s)
 static void hold_lanes(struct scheduler *s)
 {
 	for (size_t i = 0; i < s->n_lanes; i++)
-		s->lanes[i].held = order_holds_lane(s, &s->lanes[i]);
+		s->lanes[i].held = !s->lanes[i].exempt && order_holds_lane(s, &s->lanes[i]);
 	s->dirty = true;
 }
 
@@ -122,8 +122,6 @@ bool order_holds_lane(const struct scheduler *s, const struct lane *l)
 	enum queue_scope narrowest = QUEUE_SCOPE_MAX;
 	bool held = false;
 
-	if (l->exempt)
-		return false;
 	for (size_t i = 0; i < s->n_orders; i++) {
 		const struct order *o = &s->orders[i];
 		if (o->hold == HOLD_NOT_SAID || o->scope >= narrowest || !about_lane(s, o, l))

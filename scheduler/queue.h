@@ -51,10 +51,10 @@ struct lane {
 	char workflow[TASK_WORKFLOW_BYTES];
 	uint32_t running;
 	uint64_t waiting;
-	bool exempt;         /* an operator released these, while others of the workflow may be held */
-	bool held;           /* by an order about the workflow, the payload or all */
-	uint32_t cancelling; /* sweeps that are ending what waits here */
-	bool known, empty;   /* whether `head` is known; whether there is one */
+	bool exempt;       /* an operator released these, while others of the workflow may be held */
+	bool held;         /* by an order about the workflow, the payload or all */
+	bool cancelling;   /* sweeps are ending what waited here */
+	bool known, empty; /* whether `head` is known; whether there is one */
 	struct candidate head;
 };
 
@@ -190,7 +190,7 @@ struct placing {
 };
 struct placing order_placing(
 	const struct scheduler *s, int64_t task, int64_t run, const struct lane *l, uint8_t declared);
-/* Whether an order about the lane's workflow, its payload or all holds it. */
+/* Whether an order about the lane's workflow, its payload or all holds those of it that are not exempt. */
 bool order_holds_lane(const struct scheduler *s, const struct lane *l);
 /* Brings one waiting task to where the orders want it. */
 WARN_UNUSED int order_apply(struct scheduler *s, int64_t task);

@@ -23,11 +23,15 @@ bool lane_within(const struct scheduler *s, const struct lane *l, enum queue_sco
 }
 
 /* What is being cancelled must not start before its turn comes. */
-static void bar_lanes(struct scheduler *s, const struct sweep *w, int by)
+static void bar_lanes(struct scheduler *s)
 {
-	for (size_t i = 0; w->cancels && i < s->n_lanes; i++)
-		if (lane_within(s, &s->lanes[i], w->scope, w->name))
-			s->lanes[i].cancelling += (uint32_t)by;
+	for (size_t i = 0; i < s->n_lanes; i++) {
+		struct lane *l = &s->lanes[i];
+		l->cancelling = false;
+		for (size_t k = 0; k < s->n_sweeps; k++)
+			l->cancelling |= s->sweeps[k].cancels &&
+					 lane_within(s, l, s->sweeps[k].scope, s->sweeps[k].name);
+	}
 	s->dirty = true;
 }
 
@@ -46,10 +50,10 @@ int sweeps_load(struct scheduler *s)
 			.last = sqlite3_column_int64(q, 5)};
 		snprintf(w->name, sizeof(w->name), "%s", (const char *)sqlite3_column_text(q, 3));
 		snprintf(w->why, sizeof(w->why), "%s", (const char *)sqlite3_column_text(q, 6));
-		bar_lanes(s, w, 1);
 	}
 	if (q)
 		sqlite3_reset(q);
+	bar_lanes(s);
 	return rc == SQLITE_DONE || rc == SQLITE_ROW ? 0 : ERR_STORE;
 }
 
@@ -84,7 +88,7 @@ int sweep_start(struct scheduler *s, const struct queue_target *t, bool cancels,
 		return r;
 	w.id = sqlite3_last_insert_rowid(store_db(s->store));
 	s->sweeps[s->n_sweeps++] = w;
-	bar_lanes(s, &w, 1);
+	bar_lanes(s);
 	return 0;
 }
 
@@ -92,8 +96,8 @@ static int end_sweep(struct scheduler *s)
 {
 	int r = store_exec(s->store, "DELETE FROM queue_sweep WHERE id = ?", "i", s->sweeps[0].id);
 
-	bar_lanes(s, &s->sweeps[0], -1);
 	memmove(s->sweeps, s->sweeps + 1, --s->n_sweeps * sizeof(s->sweeps[0]));
+	bar_lanes(s);
 	return r;
 }
 

@@ -19,12 +19,18 @@ struct lint_kind {
 };
 
 int command_lint(int argc, char **argv, const struct lint_kind *kinds, size_t n_kinds);
+int command_graph(int argc, char **argv);
 int command_run(int argc, char **argv);
 int command_queue(int argc, char **argv);
 int command_explain(int argc, char **argv);
 int command_hold(int argc, char **argv);
 int command_release(int argc, char **argv);
 int command_priority(int argc, char **argv);
+int command_cancel(int argc, char **argv);
+int command_approve(int argc, char **argv);
+int command_trigger(int argc, char **argv);
+int command_rerun(int argc, char **argv);
+int command_event(int argc, char **argv);
 int command_status(int argc, char **argv);
 int command_runs(int argc, char **argv);
 int command_show(int argc, char **argv);

@@ -20,7 +20,17 @@ static const struct {
 	{"hold", ask_hold},
 	{"release", ask_release},
 	{"priority", ask_priority},
+	{"cancel", ask_cancel},
+	{"approve", ask_approve},
+	{"rerun", ask_rerun},
+	{"event", ask_event},
+	{"trigger", ask_trigger},
 };
+
+void ask_who(const struct control_call *call, char ret_text[ASK_WHO_BYTES])
+{
+	snprintf(ret_text, ASK_WHO_BYTES, "user %u", (unsigned)control_call_uid(call));
+}
 
 struct pending {
 	struct control_call *call;

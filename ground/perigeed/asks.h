@@ -6,6 +6,7 @@
 #include "perigeed.h"
 
 #define ASK_REASON_BYTES 512
+#define ASK_WHO_BYTES 32
 
 enum ask_result {
 	ASK_ANSWERED, /* *ret_body is the answer; NULL: memory is short */
@@ -16,6 +17,9 @@ enum ask_result {
 /* One of enum ask_result; negative with the reason, and nothing was changed. `request` is borrowed. */
 typedef int (*ask_fn)(struct perigeed *d, struct control_call *call, const cJSON *request, cJSON **ret_body,
 	char *ret_reason, size_t cap);
+
+/* "user 1000": who asks, for the record. */
+void ask_who(const struct control_call *call, char ret_text[ASK_WHO_BYTES]);
 
 /* Answers after this turn's commit. */
 void reply_committed(struct perigeed *d, struct control_call *call, cJSON *body);
@@ -34,5 +38,11 @@ ASK(explain);
 ASK(hold);
 ASK(release);
 ASK(priority);
+ASK(cancel);
+ASK(approve);
+ASK(rerun);
+ASK(event);
+
+ASK(trigger); /* trigger.c */
 
 #endif

@@ -102,3 +102,78 @@ int ask_priority(struct perigeed *d, struct control_call *call, const cJSON *req
 	return changed(
 		scheduler_reprioritise(d->scheduler, &t, (int)priority, ret_reason, cap), "tasks", ret_body);
 }
+
+int ask_cancel(struct perigeed *d, struct control_call *call, const cJSON *request, cJSON **ret_body,
+	char *ret_reason, size_t cap)
+{
+	const char *why = json_str(request, "why");
+	char text[TASK_REASON_BYTES], who[ASK_WHO_BYTES];
+	struct queue_target t;
+	int r = read_target(request, &t, ret_reason, cap);
+
+	if (r < 0)
+		return r;
+	ask_who(call, who);
+	snprintf(text, sizeof(text), "cancelled by %s%s%.150s", who, why ? ": " : "", why ? why : "");
+	r = pipelines_cancel(d->pipelines, &t, text, ret_reason, cap);
+	/* Nothing of it is open: is there such a workflow at all? */
+	if (r == ERR_STATE && t.scope == QUEUE_WORKFLOW && !pipelines_workflow(d->pipelines, t.name)) {
+		snprintf(ret_reason, cap, "there is no workflow %.64s", t.name);
+		r = ERR_UNKNOWN;
+	}
+	return changed(r, "cancelled", ret_body);
+}
+
+static int read_run(const cJSON *request, int64_t *ret_run, char *ret_reason, size_t cap)
+{
+	*ret_run = json_int(request, "run", 0);
+	return *ret_run > 0 ? 0 : bad(ret_reason, cap, "run: expected a number");
+}
+
+int ask_approve(struct perigeed *d, struct control_call *call, const cJSON *request, cJSON **ret_body,
+	char *ret_reason, size_t cap)
+{
+	const char *stage = json_str(request, "stage");
+	const cJSON *yes = cJSON_GetObjectItemCaseSensitive(request, "yes");
+	char who[ASK_WHO_BYTES];
+	int64_t run;
+	int r = read_run(request, &run, ret_reason, cap);
+
+	if (r == 0 && (!stage || !cJSON_IsBool(yes)))
+		r = bad(ret_reason, cap, "expected stage (a name) and yes (true or false)");
+	if (r < 0)
+		return r;
+	ask_who(call, who);
+	r = pipelines_approve(d->pipelines, run, stage, cJSON_IsTrue(yes), who, ret_reason, cap);
+	return changed(r < 0 ? r : 1, "stages", ret_body);
+}
+
+int ask_rerun(struct perigeed *d, struct control_call *call, const cJSON *request, cJSON **ret_body,
+	char *ret_reason, size_t cap)
+{
+	char who[ASK_WHO_BYTES];
+	int64_t run, again;
+	int r = read_run(request, &run, ret_reason, cap);
+
+	if (r < 0)
+		return r;
+	ask_who(call, who);
+	r = pipelines_rerun(d->pipelines, run, json_str(request, "from"), who, &again, ret_reason, cap);
+	if (r < 0)
+		return r;
+	*ret_body = cJSON_CreateObject();
+	cJSON_AddNumberToObject(*ret_body, "run", (double)again);
+	return ASK_CHANGED;
+}
+
+int ask_event(struct perigeed *d, struct control_call *call, const cJSON *request, cJSON **ret_body,
+	char *ret_reason, size_t cap)
+{
+	struct orbit_event e = {.event = json_str(request, "event"),
+		.place = json_str(request, "place"),
+		.time = clock_utc()};
+
+	if (!e.event)
+		return bad(ret_reason, cap, "event: expected a name such as pass.begin");
+	return changed(pipelines_event(d->pipelines, &e), "runs", ret_body);
+}

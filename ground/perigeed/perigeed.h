@@ -23,7 +23,7 @@
 #define INPUTS_MAX 16
 
 struct options {
-	const char *mission, *state, *run;
+	const char *mission, *state, *run, *params;
 	const char *input_names[INPUTS_MAX];
 	int input_fds[INPUTS_MAX];
 	size_t n_inputs;
@@ -119,6 +119,7 @@ extern const struct launcher_callbacks launcher_callbacks;
 int resolve_image(void *user, const char *name, struct stage_image *ret_image, char *ret_reason, size_t cap);
 int start_stage(void *user, const struct stage_launch *l);
 int stop_stage(void *user, int64_t task);
+int freeze_stage(void *user, int64_t task, bool frozen);
 /* unikernels.c: what virtual machines need; privileged, before the confinement. */
 WARN_UNUSED int prepare_unikernels(struct perigeed *d);
 int check_unikernel(void *user, const char *image, char *ret_reason, size_t cap);

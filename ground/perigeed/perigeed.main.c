@@ -46,6 +46,7 @@ static void help(FILE *to)
 	      "  --run NAME          run the first workflow of the mission once, with the --input files, and "
 	      "end\n"
 	      "  --input NAME=FILE   an input of that run; may be given several times\n"
+	      "  --params JSON       parameters of that run, as one object\n"
 	      "  --events            print what happens, one JSON object a line, on standard output\n"
 	      "  --verbose, --quiet  log more, or errors only, on standard error\n"
 	      "  --help, --version\n"
@@ -88,6 +89,7 @@ int main(int argc, char **argv)
 		OPT_NO_KEEPER,
 		OPT_RUN,
 		OPT_INPUT,
+		OPT_PARAMS,
 		OPT_EVENTS,
 		OPT_VERBOSE,
 		OPT_QUIET,
@@ -100,6 +102,7 @@ int main(int argc, char **argv)
 		{"no-keeper", no_argument, NULL, OPT_NO_KEEPER},
 		{"run", required_argument, NULL, OPT_RUN},
 		{"input", required_argument, NULL, OPT_INPUT},
+		{"params", required_argument, NULL, OPT_PARAMS},
 		{"events", no_argument, NULL, OPT_EVENTS},
 		{"verbose", no_argument, NULL, OPT_VERBOSE},
 		{"quiet", no_argument, NULL, OPT_QUIET},
@@ -134,6 +137,9 @@ int main(int argc, char **argv)
 			status = add_input(&o, optarg);
 			if (status != 0)
 				return status;
+			break;
+		case OPT_PARAMS:
+			o.params = optarg;
 			break;
 		case OPT_EVENTS:
 			o.events = true;

@@ -110,6 +110,15 @@ int stop_stage(void *user, int64_t task)
 	return r == ERR_UNKNOWN ? 0 : r; /* over already: its end is on the way */
 }
 
+int freeze_stage(void *user, int64_t task, bool frozen)
+{
+	struct perigeed *d = user;
+
+	int r = launcher_freeze(d->launcher, (uint64_t)task, frozen);
+
+	return r == ERR_UNKNOWN ? 0 : r; /* as above */
+}
+
 static enum task_class class_of(enum launch_end how)
 {
 	switch (how) {

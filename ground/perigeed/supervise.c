@@ -106,6 +106,7 @@ static int start_parts(struct perigeed *d)
 			.check_unikernel = check_unikernel,
 			.start = start_stage,
 			.stop = stop_stage,
+			.freeze = freeze_stage,
 			.user = d},
 		.sink = {.put = put_product, .user = d},
 		.on_run_ended = on_run_ended,

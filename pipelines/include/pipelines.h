@@ -13,6 +13,7 @@
 #define PIPELINES_H
 
 #include <cjson/cJSON.h>
+#include <stdio.h>
 #include <uv.h>
 
 #include "core/artifact.h"
@@ -56,6 +57,16 @@ const char *workflow_trigger_device(const struct workflow *w, size_t i);
 const char *workflow_input_name(const struct workflow *w, const char *name);
 /* The i-th different trigger input that the stages read ("frame"), or NULL past the last. */
 const char *workflow_trigger_input(const struct workflow *w, size_t i);
+
+/* A picture of the stages and what they need: SVG that needs nothing beside itself, or Graphviz's language.
+ */
+enum graph_form { GRAPH_SVG, GRAPH_DOT };
+/* states by stage (names as `perigee show` has them), coloured; NULL: of no run. -ENOMEM, -EIO. */
+WARN_UNUSED int workflow_draw(
+	const struct workflow *w, enum graph_form form, const char *const *states, FILE *to);
+/* A run, as it is. Also ERR_UNKNOWN (no such run), ERR_CHECKED (its workflow is not understood any more),
+ * ERR_STORE. */
+WARN_UNUSED int run_draw(struct store *store, int64_t run, enum graph_form form, FILE *to);
 
 /* ---- what pipelines needs from outside ---- */
 
@@ -101,7 +112,8 @@ struct stage_launcher {
 	/* ERR_IMAGE or other with the reason. */
 	int (*resolve)(
 		void *user, const char *image, struct stage_image *ret_image, char *ret_reason, size_t cap);
-	/* Whether this image can run as a unikernel here: ERR_IMAGE or other with the reason. NULL: none can. */
+	/* Whether this image can run as a unikernel here: ERR_IMAGE or other with the reason. NULL: none can.
+	 */
 	int (*check_unikernel)(void *user, const char *image, char *ret_reason, size_t cap);
 	/* 0: pipelines_stage_exited follows, once, from a later callback. */
 	int (*start)(void *user, const struct stage_launch *launch);
@@ -156,6 +168,8 @@ WARN_UNUSED int pipelines_create(const struct pipelines_options *o, struct pipel
 void pipelines_destroy(struct pipelines *p);
 /* Takes the workflow over. From now on its triggers make runs. Checks that its images can be resolved. */
 WARN_UNUSED int pipelines_add(struct pipelines *p, struct workflow *w, struct complaints *c);
+/* One that was taken over, by its name; NULL. Borrowed. */
+const struct workflow *pipelines_workflow(struct pipelines *p, const char *name);
 void pipelines_stage_exited(struct pipelines *p, const struct stage_exit *e);
 
 struct frame_event {
@@ -198,25 +212,26 @@ struct run_request {
 /* All that follow: durable within the turn. On failure the reason is in words in ret_reason (cap bytes).
  * ERR_UNKNOWN: there is no such thing. ERR_STATE: it is over already, or not in that state. */
 
-/* One run by hand. ERR_CHECKED: a parameter does not fit. -EINVAL: an input is missing. ERR_LIMIT: as many runs
- * or tasks as are allowed. */
+/* One run by hand. ERR_CHECKED: a parameter does not fit. -EINVAL: an input is missing. ERR_LIMIT: as many
+ * runs or tasks as are allowed. */
 WARN_UNUSED int pipelines_run(struct pipelines *p, const struct run_request *request, int64_t *ret_run,
 	char *ret_reason, size_t cap);
-/* What waits is cancelled, what runs is stopped, `on_exit` stages still run. QUEUE_TASK: that stage (or element)
- * alone. Other scopes: the runs that are open or pending; many of them are worked off in slices. How many. */
+/* What waits is cancelled, what runs is stopped, `on_exit` stages still run. QUEUE_TASK: that stage (or
+ * element) alone. Other scopes: the runs that are open or pending; many of them are worked off in slices. How
+ * many. */
 WARN_UNUSED int pipelines_cancel(struct pipelines *p, const struct queue_target *target, const char *why,
 	char *ret_reason, size_t cap);
 /* Of a stage that asks. */
-WARN_UNUSED int pipelines_approve(struct pipelines *p, int64_t run, const char *stage, bool yes, const char *who,
-	char *ret_reason, size_t cap);
-/* A new run with the workflow, inputs and parameters of one that is over, which takes over the stages that were done
- * and do not come after stage `from` (NULL: all that were done). */
+WARN_UNUSED int pipelines_approve(struct pipelines *p, int64_t run, const char *stage, bool yes,
+	const char *who, char *ret_reason, size_t cap);
+/* A new run with the workflow, inputs and parameters of one that is over, which takes over the stages that
+ * were done and do not come after stage `from` (NULL: all that were done). */
 WARN_UNUSED int pipelines_rerun(struct pipelines *p, int64_t run, const char *from, const char *who,
 	int64_t *ret_run, char *ret_reason, size_t cap);
 size_t pipelines_open_runs(struct pipelines *p);
 
-/* When time alone has something to do here (timeouts, schedules, work that is done in slices): call pipelines_poke
- * then. .ns 0: never. To be asked at the end of each turn. */
+/* When time alone has something to do here (timeouts, schedules, work that is done in slices): call
+ * pipelines_poke then. .ns 0: never. To be asked at the end of each turn. */
 struct utc_time pipelines_wake_at(const struct pipelines *p);
 void pipelines_poke(struct pipelines *p);
 
@@ -224,6 +239,15 @@ void pipelines_poke(struct pipelines *p);
 
 cJSON *runs_list(struct store *store, size_t limit);
 cJSON *run_provenance(struct store *store, int64_t run);
+/* Which inputs, images and parameters made the artifact with this digest (64 hexadecimal digits): {digest,
+ * made_by:
+ * [{run, stage, output, element, workflow, workflow_digest, event, inputs, params, steps: [{stage, image,
+ * image_digest, params, args, env, inputs, …}]}]}, the newest run first; steps are the stages whose outputs
+ * went into it. NULL when no run made it. */
+cJSON *product_lineage(struct store *store, const char *digest);
+/* The newest task of a stage, or of element `item` of a foreach (-1: none). ERR_UNKNOWN. */
+WARN_UNUSED int run_stage_task(
+	struct store *store, int64_t run, const char *stage, int64_t item, int64_t *ret_task);
 /* Path of the newest log of a stage. ERR_UNKNOWN. */
 WARN_UNUSED int run_log_path(struct store *store, const char *state_dir, int64_t run, const char *stage,
 	char *ret_path, size_t cap);

@@ -96,6 +96,7 @@ static void begin_start(uint64_t task, int fd, size_t n_fds)
 	wbuf_u64(&m.out, UINT64_C(5000000000));
 	wbuf_u32(&m.out, 1000);
 	wbuf_u32(&m.out, 8);
+	wbuf_u64(&m.out, 0); /* no virtual machine */
 	for (size_t i = 0; i < n_fds; i++)
 		msg_lend_fd(&m, fd);
 }

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 
@@ -25,6 +26,31 @@ stages:
 """
 
 
+# What commands and events start. `good` copies its input.
+ASKED = """perigee: v1
+workflow: asked
+payload: {payload}
+params:
+  limit: {{type: number, default: 1, min: 0, max: 9}}
+stages:
+  first: {{image: hostile, args: [good], inputs: {{input: trigger.file}}, outputs: {{result: 1MiB}}, params: {{limit: $params.limit}}}}
+  second:
+    image: hostile
+    args: [good]
+    approve: "really?"
+    inputs: {{input: first.result}}
+    outputs: {{result: 1MiB}}
+"""
+ENDLESS = """perigee: v1
+workflow: endless
+payload: {payload}
+triggers: [{{event: pass.begin, place: svalbard}}]
+stages:
+  spin: {{image: hostile, args: [spin], outputs: {{result: 1KiB}}, resources: {{time: 1h}}}}
+  after: {{image: hostile, args: [spin], needs: [spin], outputs: {{result: 1KiB}}}}
+"""
+
+
 class Operated(Mission):
     """Frames come by hand: `count` of them, each a run of every workflow; one task at a time."""
 
@@ -37,7 +63,8 @@ class Operated(Mission):
         subprocess.run([self.path("ground", "perigee"), "image", "build", "hostile", self.path("tests/hostile", "hostile"),
                         f"{self.work}/images/hostile"], check=True, stdout=self.log)
         for name in self.workflows:
-            self.write(f"{name}.yaml", COPY.format(name=name, payload=self.payload))
+            text = {"asked": ASKED, "endless": ENDLESS}.get(name, COPY)
+            self.write(f"{name}.yaml", text.format(name=name, payload=self.payload))
         self.write("mission.yaml", self.mission([f"{name}.yaml" for name in self.workflows]) + "budget: {tasks: 1}\n")
 
     def start(self):
@@ -63,6 +90,14 @@ class Operated(Mission):
     def runs(self):
         _, runs = self.perigee("runs")
         return [self.perigee("show", str(r["run"]))[1] for r in runs or []]
+
+    def run_is(self, run, state, *stages):
+        """Waits for it; the run."""
+        def there():
+            r = self.perigee("show", str(run))[1]
+            return r and r["state"] == state and (not stages or [s["state"] for s in r["stages"]] == list(stages))
+        wait_for(there, f"run {run} is not {state} {stages}")
+        return self.perigee("show", str(run))[1]
 
     def started(self, run):
         return self.perigee("show", str(run))[1]["stages"][0]["started"]
@@ -120,6 +155,9 @@ def test_every_decision_is_explained():
         wait_for(lambda: m.tasks()["done"] == 6, "what was released does not run")
         e = m.order("explain", str(task))
         assert e["state"] == "done" and "it is over" in e["why"] and e["chosen"] == "head" and e["attempts"] == [], e
+        assert m.order("explain", f"{e['run']}.copy")["task"] == task
+        assert m.refused("explain", f"{e['run']}.nope")[0] == 66 and m.refused("explain", "1.copy[0]")[0] == 66
+        assert m.refused("explain", "1.copy[x]")[0] == 64
         # For people, too.
         for argv, says in ((("queue",), "waiting: 0"), (("explain", str(task)), f"task {task}, ")):
             p = subprocess.run([m.path("ground", "perigee"), *argv, "--state", f"{m.work}/state"], stdout=subprocess.PIPE,
@@ -142,6 +180,69 @@ def test_the_narrower_order_counts():
         assert {r["workflow"] for r in m.runs() if r["state"] == "done"} == {"b"}
         m.order("release", "--all")
         wait_for(lambda: m.tasks()["done"] == 4, "what was released does not run")
+
+
+def test_a_run_by_command_asks_and_goes_on_and_runs_again():
+    with Operated(0, ("asked",)) as m:
+        m.write("file", "what is read")
+        d = m.start()
+        assert m.order("trigger", "asked", "--input", f"file={m.work}/file", "--param", "limit=3")["run"] == 1
+        m.run_is(1, "open", "done", "asking")
+        with sqlite3.connect(f"file:{m.work}/state/perigee.db?mode=ro", uri=True) as db:
+            assert json.loads(db.execute("SELECT params FROM run WHERE id = 1").fetchone()[0]) == {"limit": 3}
+        # It still asks after a restart, and the files that came along are in the store.
+        os.unlink(f"{m.work}/file")
+        stop(d, signal.SIGKILL)
+        d = m.start()
+        m.run_is(1, "open", "done", "asking")
+        m.order("approve", "1", "second")
+        m.run_is(1, "done", "done", "done")
+        again = m.order("rerun", "1", "--from", "second")["run"]
+        run = m.run_is(again, "open", "done", "asking")
+        m.order("approve", str(again), "second", "--reject")
+        run = m.run_is(again, "failed", "done", "failed")
+        assert "user 0" in json.dumps(run), run
+        for argv, status, says in (
+            (("trigger", "nope"), 66, "no workflow nope"),
+            (("trigger", "asked"), 65, "file"),
+            (("trigger", "asked", "--input", "bogus=/dev/null"), 65, "no input bogus"),
+            (("trigger", "asked", "--input", f"file={m.work}/gone"), 66, "No such file"),
+            (("trigger", "asked", "--input", "file=/dev/null"), 65, "expected a file"),
+            (("trigger", "asked", "--input", f"file={m.work}"), 65, "expected a file"),
+            (("trigger", "asked", "--input", f"file={m.work}/log", "--param", "limit=10"), 65, "limit"),
+            (("trigger", "asked", "--input", f"file={m.work}/log", "--param", "bogus=1"), 65, "bogus"),
+            (("trigger", "asked", "--input", "x"), 64, "NAME=FILE"),
+            (("trigger", "asked", "--param", "x"), 64, "NAME=VALUE"),
+            (("trigger",), 64, "Usage"),
+            (("approve", "1", "second"), 65, ""),
+            (("approve", "1", "nope"), 66, "nope"),
+            (("approve", "9", "second"), 66, "9"),
+            (("approve", "x", "second"), 64, "number"),
+            (("rerun", "9"), 66, "9"),
+            (("rerun", "1", "--from", "nope"), 66, "nope"),
+        ):
+            got, said = m.refused(*argv)
+            assert got == status and says in said, (argv, got, said)
+        assert len(m.runs()) == 2
+
+
+def test_an_event_by_hand_and_a_cancel():
+    with Operated(0, ("endless",)) as m:
+        m.start()
+        assert m.order("event", "pass.begin", "--place", "kiruna")["runs"] == 0
+        assert m.order("event", "pass.begin", "--place", "svalbard")["runs"] == 1
+        m.run_is(1, "open", "running", "waiting")
+        m.order("cancel", "--run", "1", "--why", "not today")
+        run = m.run_is(1, "cancelled", "cancelled", "cancelled")
+        assert "not today" in json.dumps(run), run
+        wait_for(lambda: m.tasks()["running"] == 0, "what was cancelled runs on")
+        assert m.order("event", "pass.begin", "--place", "svalbard")["runs"] == 1
+        m.run_is(2, "open", "running", "waiting")
+        m.order("cancel", "--all")
+        m.run_is(2, "cancelled")
+        for argv, status in ((("cancel", "--run", "1"), 65), (("cancel", "--run", "9"), 66), (("cancel", "--task", "9"), 66),
+                             (("cancel", "--workflow", "nope"), 66), (("cancel",), 64), (("event",), 64)):
+            assert m.refused(*argv)[0] == status, argv
 
 
 def test_what_makes_no_sense_is_refused_and_changes_nothing():

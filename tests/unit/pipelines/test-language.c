@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/json.h"
 #include "mission-bench.h"
 
 struct row {
@@ -568,9 +569,48 @@ static void test_the_language(void **state)
 	assert_int_equal(bad, 0);
 }
 
+static const struct row lineage_row = {"lineage",
+	{"params: {n: 3}\n"
+	 "stages:\n"
+	 "  other: {image: i, args: ['x=0'], outputs: {x: 8B}}\n"
+	 "  a: {image: i, inputs: {s: trigger.scene}, args: ['x=$params.n'], outputs: {x: 8B}}\n"
+	 "  b: {image: i, inputs: {x: a.x}, params: {m: $params.n}, args: ['o=product'], outputs: {o: 8B}}\n"},
+	NULL, NULL, NULL, {{NULL}}};
+
+static void test_what_made_a_product(void **state)
+{
+	char texts[3][2048], digest[DIGEST_TEXT_BYTES];
+	struct digest d;
+
+	write_texts(&lineage_row, texts);
+	bench_open();
+	bench_script("run w {\"n\": 4}; image sha256:def; run");
+	digest_data("product", 7, &d);
+	digest_format(&d, digest);
+	CLEAN_JSON cJSON *j = product_lineage(bench.store, digest);
+	const cJSON *made = cJSON_GetObjectItemCaseSensitive(j, "made_by");
+	assert_int_equal(cJSON_GetArraySize(made), 2);
+	const cJSON *first = cJSON_GetArrayItem(made, 1); /* the newest is before it */
+	CLEAN_FREE char *text = cJSON_PrintUnformatted(first);
+	assert_int_equal(json_int(first, "run", 0), 1);
+	assert_string_equal(json_str(first, "output"), "o");
+	digest_data("pixels", 6, &d);
+	digest_format(&d, digest);
+	assert_string_equal(json_str(cJSON_GetObjectItemCaseSensitive(first, "inputs"), "scene"), digest);
+	const cJSON *steps = cJSON_GetObjectItemCaseSensitive(first, "steps");
+	assert_int_equal(cJSON_GetArraySize(steps), 2); /* `other` has no part in it */
+	assert_string_equal(json_str(cJSON_GetArrayItem(steps, 0), "stage"), "a");
+	assert_string_equal(json_str(cJSON_GetArrayItem(steps, 0), "image_digest"), "sha256:abc");
+	assert_non_null(strstr(text, "\"params\":{\"m\":4}"));
+	assert_non_null(strstr(text, "\"args\":[\"x=4\"]"));
+	assert_null(product_lineage(bench.store, "none"));
+	bench_close();
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_the_language)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_the_language),
+		cmocka_unit_test_setup_teardown(test_what_made_a_product, bench_setup, bench_teardown)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
