@@ -120,6 +120,7 @@ int resolve_image(void *user, const char *name, struct stage_image *ret_image, c
 int start_stage(void *user, const struct stage_launch *l);
 int stop_stage(void *user, int64_t task);
 int freeze_stage(void *user, int64_t task, bool frozen);
+bool can_freeze_stages(void *user);
 /* unikernels.c: what virtual machines need; privileged, before the confinement. */
 WARN_UNUSED int prepare_unikernels(struct perigeed *d);
 int check_unikernel(void *user, const char *image, char *ret_reason, size_t cap);

@@ -107,6 +107,7 @@ static int start_parts(struct perigeed *d)
 			.start = start_stage,
 			.stop = stop_stage,
 			.freeze = freeze_stage,
+			.can_freeze = can_freeze_stages,
 			.user = d},
 		.sink = {.put = put_product, .user = d},
 		.on_run_ended = on_run_ended,
