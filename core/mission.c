@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "core/clock.h"
 #include "core/file.h"
 #include "core/yaml.h"
 #include "mission-queue.h"
@@ -12,6 +13,10 @@
 #define CPUS_MAX 1024.0
 #define MEMORY_BYTES_MAX (UINT64_C(1) << 46)
 #define DEFAULT_LOG_BYTES (64u << 10)
+#define DEFAULT_RESERVE_BYTES (UINT64_C(64) << 20)
+#define DEFAULT_COPY_NS (300 * NS_PER_S)
+#define STORAGE_BYTES_MAX (UINT64_C(1) << 50)
+#define STORAGE_NS_MAX (INT64_C(10) * 365 * 86400 * NS_PER_S)
 #define DEFAULT_BATCH_BYTES (1u << 20)
 
 struct reader {
@@ -93,6 +98,17 @@ static void read_budget(struct reader *r, struct ynode *map)
 	y_no_others(r->c, map, known, ARRAY_LEN(known));
 	r->m->budget.cpus_milli = (uint32_t)(cpus * 1000.0 + 0.5);
 	r->m->budget.tasks = (uint32_t)tasks;
+}
+
+static void read_storage(struct reader *r, struct ynode *map)
+{
+	static const char *const known[] = {"reserve", "copy"};
+
+	if (!map || !y_is(r->c, map, YNODE_MAP))
+		return;
+	y_size(r->c, y_get(map, "reserve"), STORAGE_BYTES_MAX, &r->m->storage.reserve_bytes);
+	y_duration(r->c, y_get(map, "copy"), STORAGE_NS_MAX, &r->m->storage.copy_ns);
+	y_no_others(r->c, map, known, ARRAY_LEN(known));
 }
 
 static void read_address(struct reader *r, struct ynode *n, struct sockaddr_in *ret_addr)
@@ -187,7 +203,8 @@ static void read_version(struct reader *r, struct ynode *n)
 static void read_mission(struct reader *r, struct ynode *root)
 {
 	static const char *const known[] = {"perigee", "mission", "spacecraft", "workflows", "images", "policy",
-		"state", "run-as", "budget", "queue", "quotas", "logs", "unikernels", "downlink"};
+		"state", "run-as", "budget", "queue", "quotas", "logs", "storage", "unikernels",
+		"downlink"};
 	struct mission *m = r->m;
 
 	if (!y_is(r->c, root, YNODE_MAP))
@@ -204,6 +221,7 @@ static void read_mission(struct reader *r, struct ynode *root)
 	read_budget(r, y_get(root, "budget"));
 	mission_read_queue(m, y_get(root, "queue"), y_get(root, "quotas"), r->c);
 	y_size(r->c, y_get(root, "logs"), UINT64_C(1) << 30, &m->log_bytes_max);
+	read_storage(r, y_get(root, "storage"));
 	read_unikernels(r, y_get(root, "unikernels"));
 	read_downlink(r, y_get(root, "downlink"));
 	y_no_others(r->c, root, known, ARRAY_LEN(known));
@@ -221,6 +239,8 @@ int mission_load(const char *path, struct complaints *c, struct mission **ret_mi
 	m->budget.memory_bytes = UINT64_C(512) << 20;
 	m->budget.tasks = cpus > 0 ? (uint32_t)cpus : 1;
 	m->log_bytes_max = DEFAULT_LOG_BYTES;
+	m->storage.reserve_bytes = DEFAULT_RESERVE_BYTES;
+	m->storage.copy_ns = DEFAULT_COPY_NS;
 
 	struct ynode *root = yaml_load(path, c);
 	if (root) {

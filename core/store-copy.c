@@ -50,6 +50,16 @@ static int said(sqlite3 *db, int rc, bool source, struct store_copy *ret_copy, c
 	return kind == SQLITE_FULL ? -ENOSPC : ERR_STORE;
 }
 
+static int vacuum_into(sqlite3 *from, const char *tmp)
+{
+	char *sql = sqlite3_mprintf("COMMIT; VACUUM INTO %Q", tmp);
+
+	unlink(tmp);
+	int rc = sql ? sqlite3_exec(from, sql, NULL, NULL, NULL) : SQLITE_NOMEM;
+	sqlite3_free(sql);
+	return rc;
+}
+
 /* Writes the copy to `tmp`, as a database that needs no WAL beside it. */
 static int write_copy(const char *path, const char *tmp, const atomic_bool *stop, struct store_copy *ret_copy,
 	char *ret_reason, size_t cap)
@@ -76,7 +86,12 @@ static int write_copy(const char *path, const char *tmp, const atomic_bool *stop
 		source = true;
 		rc = copy_pages(from, to, stop);
 	}
-	if (rc == SQLITE_OK) {
+	if (rc == SQLITE_IOERR_DATA) {
+		/* A page that nothing uses may be damaged; then what is used can be copied. */
+		sqlite3_close(to);
+		to = NULL;
+		rc = vacuum_into(from, tmp);
+	} else if (rc == SQLITE_OK) {
 		source = false;
 		rc = sqlite3_exec(to, "PRAGMA journal_mode=DELETE", NULL, NULL, NULL);
 	}

@@ -136,7 +136,7 @@ static int open_db(
 		return r;
 	if (!s)
 		return -ENOMEM;
-	s->mark_fd = -1;
+	s->mark_fd = s->wal_fd = -1;
 	int rc = sqlite3_open_v2(path, &s->db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, vfs);
 	if (rc == SQLITE_OK) {
 		*ret_store = s;
@@ -184,7 +184,7 @@ static int open_writable(const char *path, struct store **ret_store, char *ret_r
 		"PRAGMA page_size=%d; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA "
 		"foreign_keys=ON;"
 		"PRAGMA cache_size=-%d; PRAGMA temp_store=MEMORY; PRAGMA wal_autocheckpoint=400;"
-		"PRAGMA journal_size_limit=4194304; PRAGMA trusted_schema=OFF",
+		"PRAGMA journal_size_limit=4194304; PRAGMA trusted_schema=OFF; PRAGMA cache_spill=OFF",
 		SUM_PAGE_BYTES, PAGE_CACHE_KIB);
 	int rc = r == 0 ? sqlite3_exec(s->db, pragmas, NULL, NULL, NULL) : SQLITE_ERROR;
 	if (rc != SQLITE_OK)
@@ -434,11 +434,14 @@ int store_open(const char *path, struct store **ret_store, char *ret_reason, siz
 	struct store_report report = {0};
 	struct store *s = NULL;
 
-	int r = mark_open(path, &mark_fd);
+	int r = sum_vfs();
+	if (r == 0)
+		r = mark_open(path, &mark_fd);
 	if (r < 0) {
 		snprintf(ret_reason, cap, "%s: %s", path, err_text(r));
 		return ERR_STORE;
 	}
+	room_spare_use(path);
 	r = open_best(path, mark_fd, &s, &report, ret_reason, cap);
 	if (r < 0)
 		return r;
@@ -452,6 +455,7 @@ int store_open(const char *path, struct store **ret_store, char *ret_reason, siz
 	}
 	s->mark_fd = TAKE_FD(mark_fd);
 	mark_save(s->mark_fd, &s->mark);
+	room_spare_make(path);
 	*ret_store = s;
 	return 0;
 }

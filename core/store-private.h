@@ -45,7 +45,11 @@ struct store {
 	size_t n_stmts;
 	struct store_mark mark; /* id 0: opened read-only, or marks are not kept */
 	int mark_fd;            /* of the mark's file, or -1 */
-	char *path;
+	char *path;             /* NULL: opened read-only */
+	int wal_fd;             /* to reserve room with, or -1 */
+	uint64_t wal_reserved;  /* its blocks are there up to here */
+	uint64_t wal_size;      /* when that was last looked at */
+	bool held;              /* the turn's commit waits for room */
 	struct store_report report;
 };
 
@@ -68,6 +72,14 @@ WARN_UNUSED int sum_missing(const char *path);
 WARN_UNUSED int mark_read(sqlite3 *db, struct store_mark *ret_mark);
 /* PRAGMA quick_check: 0, or ERR_STORE with what it found. */
 WARN_UNUSED int check_pages(sqlite3 *db, char *ret_reason, size_t cap);
+
+/* ---- store-room.c: room for the next commit, before it is made ---- */
+
+/* 0, or -ENOSPC: what the turn has changed, and so much more, would not fit. */
+WARN_UNUSED int room_take(struct store *s, uint64_t more_bytes);
+/* A small file that is given up when a start finds the disk full, and made again when there is space. */
+void room_spare_use(const char *db_path);
+void room_spare_make(const char *db_path);
 
 /* ---- store-mark.c: the file beside the database that says which commit was acknowledged last ---- */
 

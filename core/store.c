@@ -6,6 +6,9 @@
 #include "core/log.h"
 #include "store-private.h"
 
+/* What deciding upon what starts may change: some dozens of pages. */
+#define DECISION_BYTES (256u << 10)
+
 static int run_sql(struct store *s, const char *sql)
 {
 	char *why = NULL;
@@ -39,6 +42,8 @@ void store_close(struct store *s)
 		mark_closed(s->mark_fd, &s->mark, s->path);
 		close(s->mark_fd);
 	}
+	if (s->wal_fd >= 0)
+		close(s->wal_fd);
 	free(s->path);
 	free(s);
 }
@@ -46,6 +51,27 @@ void store_close(struct store *s)
 sqlite3 *store_db(struct store *s)
 {
 	return s->db;
+}
+
+bool store_has_room(struct store *s)
+{
+	return !s->path || room_take(s, DECISION_BYTES) == 0;
+}
+
+bool store_held(const struct store *s)
+{
+	return s->held;
+}
+
+void store_spare(struct store *s)
+{
+	if (!s->held && s->path)
+		room_spare_make(s->path);
+}
+
+uint64_t store_turn(const struct store *s)
+{
+	return s->mark.turn;
 }
 
 uint64_t store_commits(const struct store *s)
@@ -83,6 +109,8 @@ int store_schema(struct store *s, const char *part, const char *const *steps, si
 	}
 	if ((uint64_t)version == n_steps)
 		return 0;
+	if (s->held)
+		return -ENOSPC;
 	r = run_sql(s, "BEGIN IMMEDIATE");
 	for (size_t i = (size_t)version; r == 0 && i < n_steps; i++)
 		r = run_sql(s, steps[i]);
@@ -216,6 +244,11 @@ static int commit(struct store *s)
 	/* Readers left open would make the commit wait or keep the WAL from shrinking. */
 	for (size_t i = 0; i < s->n_stmts; i++)
 		sqlite3_reset(s->stmts[i].stmt);
+	if (!s->failed && s->path && room_take(s, 0) < 0) {
+		s->held = true;
+		return STORE_HELD;
+	}
+	s->held = false;
 	if (s->failed ||
 		store_exec(s, "UPDATE store_mark SET turn = ?, at_ns = ?", "ii", (int64_t)next.turn,
 			next.at.ns) < 0 ||
@@ -236,7 +269,7 @@ int store_turn_end(struct store *s)
 {
 	while (s->changing || s->n_effects) {
 		int r = s->changing ? commit(s) : 0;
-		if (r < 0)
+		if (r != 0)
 			return r;
 		struct effect *now = TAKE_PTR(s->effects);
 		size_t n = s->n_effects;

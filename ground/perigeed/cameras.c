@@ -23,6 +23,13 @@ static void lend(struct camera *cam, struct perigeed *d)
 		b->number = ++d->buffer_number;
 		r = broker_lend_buffer(d->broker, cam->device, b->number, fd);
 	}
+	if (r == -ENOSPC || r == -EDQUOT) {
+		/* Until there is space its frames wait, or are dropped and counted, at the broker. */
+		log_warning("%s: no file can be lent for its frames: the disk is full", cam->device);
+		cam->short_of++;
+		free(b);
+		return;
+	}
 	if (r < 0) {
 		log_error("%s: no file can be lent for its frames: %s", cam->device, err_text(r));
 		free(b);
@@ -113,6 +120,15 @@ static void on_frame_kept(uv_work_t *w, int status)
 {
 	struct buffer *b = w->data;
 	struct perigeed *d = b->d;
+
+	if (b->kept == -ENOSPC || b->kept == -EDQUOT) {
+		/* Not acknowledged: the camera will deliver it again. */
+		log_warning("%s: frame %s waits: the disk is full", b->frame.device, b->frame.frame_id);
+		artifact_drop(d->artifacts, b->tmp_name);
+		b->camera->short_of++;
+		free(b);
+		return;
+	}
 	int r = b->kept < 0 ? b->kept : put_frame(b);
 
 	if (r == 0)
@@ -213,6 +229,16 @@ int subscribe(struct perigeed *d, const struct workflow *w)
 		d->subs[d->n_subs++] = s;
 	}
 	return 0;
+}
+
+void cameras_resume(struct perigeed *d)
+{
+	for (size_t i = 0; i < d->n_cameras; i++) {
+		size_t n = d->cameras[i].short_of;
+
+		for (d->cameras[i].short_of = 0; n > 0; n--)
+			lend(&d->cameras[i], d);
+	}
 }
 
 void cameras_finish(struct perigeed *d)

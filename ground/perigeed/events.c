@@ -41,6 +41,23 @@ void on_stage(void *user, int64_t run, const char *stage, const char *state, con
 	emit(d, j);
 }
 
+void on_storage(struct perigeed *d, const char *state, const char *reason)
+{
+	cJSON *j = d->o->events ? cJSON_CreateObject() : NULL;
+
+	if (!j)
+		return;
+	cJSON_AddStringToObject(j, "event", "storage");
+	cJSON_AddStringToObject(j, "state", state);
+	if (reason)
+		cJSON_AddStringToObject(j, "reason", reason);
+	/* Not after the commit: that may be what waits. */
+	char *line = cJSON_PrintUnformatted(j);
+	cJSON_Delete(j);
+	if (line)
+		print_line(line);
+}
+
 static void stop_after_run(void *arg)
 {
 	stop(arg, 0);

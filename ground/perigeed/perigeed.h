@@ -58,6 +58,7 @@ struct buffer {
 struct camera {
 	const char *device; /* borrowed from a workflow */
 	bool lending;
+	size_t short_of; /* files that could not be lent: the disk was full */
 	struct buffer *lent;
 };
 
@@ -68,6 +69,26 @@ struct busy {
 		idle_ns; /* when the last turn ended, and how long the loop had waited until then */
 	uint64_t max_ns, asked_max_ns; /* since the start, and since somebody asked */
 	uint64_t commit_max_ns;        /* the part of it that dispatch, commit and effects took */
+};
+
+/* The disk, and the second copy of the database. */
+struct storage {
+	uv_timer_t timer;
+	uint64_t left_bytes;
+	bool full; /* less is left than the reserve, or a commit waits for room */
+	struct utc_time since;
+	char why[128];
+
+	uv_work_t work;
+	bool copying;
+	atomic_bool stop;
+	int result; /* of the worker; as the next two */
+	struct store_copy made;
+	char reason[256];
+	struct mono_time next_copy;
+	bool has_copy; /* made since the start */
+	struct store_copy copy;
+	char copy_failed[256]; /* "": it did not */
 };
 
 struct perigeed {
@@ -81,6 +102,7 @@ struct perigeed {
 	uv_signal_t on_term, on_int;
 	struct mono_time started;
 	struct busy busy;
+	struct storage storage;
 
 	struct store *store;
 	struct scheduler *scheduler;
@@ -113,6 +135,7 @@ void stop(struct perigeed *d, int status);
 /* events.c: what happens, for whoever started us with --events, and for the log. */
 void on_stage(void *user, int64_t run, const char *stage, const char *state, const char *reason);
 void on_run_ended(void *user, int64_t run);
+void on_storage(struct perigeed *d, const char *state, const char *reason);
 
 /* stages.c: the launcher and the images, as pipelines sees them. */
 extern const struct launcher_callbacks launcher_callbacks;
@@ -131,7 +154,17 @@ WARN_UNUSED int as_unikernel(
 /* cameras.c: frames from the broker into the store, then into runs. */
 extern const struct broker_callbacks broker_callbacks;
 WARN_UNUSED int subscribe(struct perigeed *d, const struct workflow *w);
+/* There is space on the disk again: files that could not be lent are. */
+void cameras_resume(struct perigeed *d);
 void cameras_finish(struct perigeed *d);
+
+/* storage.c: space on the disk, the copy of the database. */
+WARN_UNUSED int storage_start(struct perigeed *d);
+/* A commit was held back. */
+void storage_held(struct perigeed *d);
+/* Its worker ends soon. */
+void storage_stop(struct perigeed *d);
+cJSON *storage_status(struct perigeed *d);
 
 /* workflows.c: what the mission file names, as far as it is good. */
 WARN_UNUSED int load_workflows(struct perigeed *d);

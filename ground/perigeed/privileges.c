@@ -94,7 +94,7 @@ int confine(struct perigeed *d)
 		"ioctl", "getpid", "gettid", "getppid", "getuid", "geteuid", "getgid", "getegid", "kill",
 		"tgkill", "wait4", "waitid", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack",
 		"restart_syscall", "exit", "exit_group", "sysinfo", "uname", "getrusage", "fchown", "umask",
-		"fadvise64", "copy_file_range", "pselect6", "membarrier"};
+		"fadvise64", "copy_file_range", "statfs", "fstatfs", "pselect6", "membarrier"};
 	struct confine_path paths[8 + MISSION_WORKFLOWS_MAX] = {
 		{.path = d->state, .write = true},
 		{.path = d->mission->images},

@@ -77,6 +77,7 @@ int ask_status(struct perigeed *d, struct control_call *call, const cJSON *reque
 	if (d->downlink)
 		cJSON_AddItemToObject(j, "downlink", downlink_status(d->downlink));
 	add_supervisor(d, j);
+	cJSON_AddItemToObject(j, "storage", storage_status(d));
 	*ret_body = j;
 	return ASK_ANSWERED;
 }

@@ -125,6 +125,8 @@ static int start_parts(struct perigeed *d)
 		log_info("%zu interrupted tasks will run again", scheduler_interrupted(d->scheduler));
 	if (r == 0)
 		r = store_turn_end(d->store); /* tables are made outside a turn */
+	if (r == STORE_HELD) /* a full disk: what is there is what there is */
+		r = 0;
 	if (r == 0 && m->downlink.on)
 		r = start_downlink(d);
 	po.store = d->store;
@@ -138,6 +140,8 @@ static int start_parts(struct perigeed *d)
 		r = path_format(path, sizeof(path), "%s/control.sock", d->state);
 	if (r == 0)
 		r = control_create(&d->loop, path, answer, d, &d->control);
+	if (r == 0)
+		r = storage_start(d);
 	if (r == 0)
 		r = start_run(d);
 	return r;
@@ -153,8 +157,9 @@ static void close_handle(uv_handle_t *h, void *arg)
 static void finish(struct perigeed *d)
 {
 	uv_handle_t *own[] = {(uv_handle_t *)&d->turn, (uv_handle_t *)&d->wake, (uv_handle_t *)&d->on_term,
-		(uv_handle_t *)&d->on_int};
+		(uv_handle_t *)&d->on_int, (uv_handle_t *)&d->storage.timer};
 
+	storage_stop(d);
 	launcher_destroy(d->launcher);
 	broker_client_destroy(d->broker);
 	control_destroy(d->control);

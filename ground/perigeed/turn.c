@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
 #include <signal.h>
 #include <sysexits.h>
 
@@ -43,10 +44,18 @@ static void end_turn(struct perigeed *d)
 	if (d->status != 0)
 		return;
 	bool may_start = !d->broker || d->policy_taken;
+	if (may_start && scheduler_dirty(d->scheduler) && !store_has_room(d->store)) {
+		storage_held(d);
+		may_start = false;
+	}
 	do {
 		int r = may_start ? scheduler_dispatch(d->scheduler) : 0;
 		if (r == 0)
 			r = store_turn_end(d->store);
+		if (r == STORE_HELD) {
+			storage_held(d);
+			break;
+		}
 		if (r < 0) {
 			log_error("the database cannot be written; starting again from what it holds");
 			stop(d, EX_SOFTWARE);
@@ -92,8 +101,8 @@ static void on_signal(uv_signal_t *s, int number)
 	int r = d->status == 0 ? scheduler_retire(d->scheduler) : 0;
 	if (r == 0)
 		r = store_turn_end(d->store);
-	if (r < 0)
-		log_error("the end on request is not on record: %s", err_text(r));
+	if (r != 0)
+		log_error("the end on request is not on record: %s", err_text(r == STORE_HELD ? -ENOSPC : r));
 	stop(s->data, 0);
 	(void)number;
 }

@@ -31,11 +31,12 @@ static struct model_task *task_of(struct model *m, int64_t id)
 static int on_start(void *user, const struct task *t)
 {
 	struct script *s = user;
-	const struct model_task *m = task_of(&s->model, t->id);
+	struct model_task *m = task_of(&s->model, t->id);
 
 	/* Commit, then act. */
 	ensure(!store_changing(s->store));
-	ensure(m && m->state == MODEL_RUNNING);
+	ensure(m && m->state == MODEL_RUNNING && !m->begun);
+	m->begun = true;
 	return 0;
 }
 
@@ -88,6 +89,7 @@ static int finish(struct script *s, struct model_task *m)
 	uint64_t luck = rnd(&s->seed) % 8;
 	struct task_end end = {.reason = "", .wall_ns = 1, .cpu_ns = 1};
 
+	m->begun = false;
 	if (luck < 5) {
 		end.succeeded = true;
 		m->state = MODEL_DONE;
@@ -103,7 +105,7 @@ static int finish(struct script *s, struct model_task *m)
 	return scheduler_finish(s->scheduler, m->id, &end);
 }
 
-static int end_of_turn(struct script *s)
+int script_end_of_turn(struct script *s)
 {
 	int r;
 
@@ -111,7 +113,7 @@ static int end_of_turn(struct script *s)
 		r = scheduler_dispatch(s->scheduler);
 		if (r == 0)
 			r = store_turn_end(s->store);
-		if (r < 0)
+		if (r != 0) /* held back: it goes on, unacknowledged */
 			return r;
 		if (s->on_turn)
 			s->on_turn(s->user, &s->model);
@@ -156,11 +158,11 @@ int script_turn(struct script *s)
 	s->turn++;
 	set_clock(s);
 	for (size_t i = 0; r == 0 && i < s->model.n; i++)
-		if (s->model.tasks[i].state == MODEL_RUNNING && rnd(&s->seed) % 2)
+		if (s->model.tasks[i].begun && rnd(&s->seed) % 2)
 			r = finish(s, &s->model.tasks[i]);
 	for (uint64_t n = rnd(&s->seed) % 3; r == 0 && n > 0; n--)
 		r = put(s);
-	return r < 0 ? r : end_of_turn(s);
+	return r < 0 ? r : script_end_of_turn(s);
 }
 
 /* ---- what a database holds, against models ---- */

@@ -21,6 +21,7 @@ struct model_task {
 	int64_t id, age_ns;
 	uint8_t priority, failed_tries, attempts;
 	uint8_t state; /* enum model_state */
+	bool begun;    /* the runner has heard of it: it may end */
 };
 
 struct model {
@@ -44,8 +45,10 @@ struct script {
 WARN_UNUSED int script_open(struct script *s, const char *path);
 void script_close(struct script *s);
 /* Some puts, ends and starts, as the seed has it, and the end of the turn. Negative: the store refused, and
- * the process would end here. */
+ * the process would end here. STORE_HELD. */
 WARN_UNUSED int script_turn(struct script *s);
+/* Its last part alone. */
+WARN_UNUSED int script_end_of_turn(struct script *s);
 /*
  * Runs everything that the database still has to its end, one task after the other, and compares: the counts
  * at the start, what runs and in which order must be as one of the models has it. The number of that model,

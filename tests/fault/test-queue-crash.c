@@ -22,7 +22,7 @@
 #include "vfs.h"
 
 #ifdef __SANITIZE_ADDRESS__
-#define EFFORT 4 /* everything is so much slower */
+#define EFFORT 8 /* everything is so much slower */
 #else
 #define EFFORT 1
 #endif
@@ -116,9 +116,9 @@ static void power_cut_at_every_point(void **state)
 {
 	static const char *const what[] = {"nothing more", "all of it", "torn"};
 
-	record(1, 60 / EFFORT);
+	record(1, 40 / EFFORT);
 	/* The script is worth something: it met checkpoints and the end of the WAL. */
-	assert_true(vfs_changes() > 300 / EFFORT);
+	assert_true(vfs_changes() > 200 / EFFORT);
 	assert_true(vfs_changes_of(CHANGE_SYNC) > n_turns);
 	assert_true(vfs_changes_of(CHANGE_DELETE) > 0);
 	for (size_t n = 0; n <= vfs_changes(); n++)
@@ -132,7 +132,7 @@ static void power_cut_at_every_point(void **state)
 
 static void power_cuts_of_random_scripts(void **state)
 {
-	for (uint64_t seed = 2; seed < 10; seed++) {
+	for (uint64_t seed = 2; seed < 6; seed++) {
 		record(seed, 120 / EFFORT);
 		for (size_t k = 0; k < 60 / EFFORT; k++) {
 			size_t n = (seed * 7919 + k * 104729) % (vfs_changes() + 1);
@@ -147,7 +147,7 @@ static void refused_at_every_point(void **state)
 {
 	static const char *const what[] = {"an I/O error", "a full disk", "a torn write"};
 
-	record(13, 24 / EFFORT);
+	record(13, 16 / EFFORT);
 	size_t all = vfs_changes(), stopped = 0, refused = 0;
 	for (size_t n = 0; n < all; n++) {
 		for (int how = 0; how < REFUSAL_MAX; how++) {
@@ -159,7 +159,7 @@ static void refused_at_every_point(void **state)
 			int r = script_open(&s, path);
 			if (r == 0)
 				small_wal(&s);
-			for (int i = 0; r == 0 && i < 24 / EFFORT; i++)
+			for (int i = 0; r == 0 && i < 16 / EFFORT; i++)
 				r = script_turn(&s);
 			/* The process ends: nothing is tidied up but what the kernel does. */
 			size_t at = vfs_changes();
@@ -211,7 +211,7 @@ static void killed_at_random_instants(void **state)
 {
 	const int n = 100;
 
-	for (uint64_t round = 0; round < 40 / EFFORT; round++) {
+	for (uint64_t round = 0; round < 16 / EFFORT; round++) {
 		int fds[2], status;
 		char c;
 

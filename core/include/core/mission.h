@@ -49,6 +49,11 @@ struct mission {
 	uint64_t log_bytes_max; /* kept per attempt */
 
 	struct {
+		uint64_t reserve_bytes; /* left on the disk: below, nothing new starts */
+		int64_t copy_ns; /* between two copies of the database, when it changed; 0: no copies */
+	} storage;
+
+	struct {
 		bool on;
 		char *qemu; /* absolute, or NULL: the one that was built in */
 	} unikernels;

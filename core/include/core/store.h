@@ -93,8 +93,20 @@ bool store_changing(const struct store *s);
 WARN_UNUSED int store_effect(struct store *s, void (*fn)(void *arg), void *arg, void (*drop)(void *arg));
 /* Commits and runs the effects, again while these make changes. Negative: the commit failed, or a statement
  * of the turn had failed, so that it holds half of a change; nothing was done, and the process must end:
- * start-up recovers from what is on disk. */
+ * start-up recovers from what is on disk.
+ * STORE_HELD: the disk has no room for it. The turn stays open and goes on, in memory; its effects wait. Call
+ * again when there may be space: then all of it is one commit. Start nothing new meanwhile. */
+#define STORE_HELD 1
 WARN_UNUSED int store_turn_end(struct store *s);
+/* Whether a turn that goes on to start something could still be committed. Ask before: what was started in a
+ * turn that is held back is on record as running, and is not begun. */
+bool store_has_room(struct store *s);
+/* Whether the last store_turn_end was held back. */
+bool store_held(const struct store *s);
+/* Makes the spare file again that a start on a full disk gives up (PATH.spare). Call now and then. */
+void store_spare(struct store *s);
+/* The number of the last commit, of all since the database was made. */
+uint64_t store_turn(const struct store *s);
 /* Commits so far: tests and figures. */
 uint64_t store_commits(const struct store *s);
 
