@@ -9,13 +9,13 @@
 #include "core/file.h"
 #include "runs.h"
 
-const char *const graph_states[GRAPH_STATES_MAX] = {
-	"waiting", "queued", "running", "retrying", "asking", "done", "failed", "skipped", "cancelled"};
+const char *const graph_states[GRAPH_STATES_MAX] = {"waiting", "queued", "running", "frozen", "retrying",
+	"asking", "done", "failed", "skipped", "cancelled"};
 
 const char *graph_colour(const char *state)
 {
-	static const char *const colours[GRAPH_STATES_MAX] = {"#f6f8fa", "#ddf4ff", "#80ccff", "#ffdf5d",
-		"#e2c5ff", "#aceebb", "#ff9492", "#e4e7eb", "#b6bcc4"};
+	static const char *const colours[GRAPH_STATES_MAX] = {"#f6f8fa", "#ddf4ff", "#80ccff", "#b9d7ea",
+		"#ffdf5d", "#e2c5ff", "#aceebb", "#ff9492", "#e4e7eb", "#b6bcc4"};
 
 	for (size_t i = 0; state && i < GRAPH_STATES_MAX; i++)
 		if (!strcmp(state, graph_states[i]))
