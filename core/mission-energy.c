@@ -22,8 +22,10 @@ static bool read_percent(struct ynode *n, struct complaints *c, double *ret)
 
 	if (!n)
 		return false;
-	double v = n->kind == YNODE_SCALAR ? strtod(n->text, &end) : -1;
-	if (!end || end == n->text || strcmp(end, "%") || !(v >= 0 && v <= 100)) {
+	bool plain = n->kind == YNODE_SCALAR && *n->text >= '0' && *n->text <= '9' &&
+		     strspn(n->text, "0123456789.") + 1 == strlen(n->text);
+	double v = plain ? strtod(n->text, &end) : -1;
+	if (!end || strcmp(end, "%") || !(v >= 0 && v <= 100)) {
 		y_complain(c, n, "expected a percentage such as 30%%");
 		return false;
 	}
