@@ -154,7 +154,7 @@ static cJSON *stage_json(const struct plan *p, size_t node)
 	if (ok && n->left_out)
 		ok = text(j, "left_out", n->why);
 	else if (ok && isnan(n->start_s))
-		ok = text(j, "left_out", "a timeout or the deadline has come before it can start");
+		ok = text(j, "left_out", "if all before it takes its longest, a timeout or the deadline comes first");
 	else if (ok)
 		ok = number(j, "wave", (double)n->wave) && number(j, "starts_s", n->start_s) &&
 		     number(j, "ends_s", end_of(p, node)) &&

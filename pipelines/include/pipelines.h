@@ -58,9 +58,9 @@ const char *workflow_input_name(const struct workflow *w, const char *name);
 /* The i-th different trigger input that the stages read ("frame"), or NULL past the last. */
 const char *workflow_trigger_input(const struct workflow *w, size_t i);
 
-/* A picture of the stages and what they need: SVG that needs nothing beside itself, or Graphviz's language.
- */
-enum graph_form { GRAPH_SVG, GRAPH_DOT };
+/* A picture of the stages and what they need: SVG that needs nothing beside itself, or Graphviz's language;
+ * or what it would show, for scripts. */
+enum graph_form { GRAPH_SVG, GRAPH_DOT, GRAPH_JSON };
 /* states by stage (names as `perigee show` has them), coloured; NULL: of no run. -ENOMEM, -EIO. */
 WARN_UNUSED int workflow_draw(
 	const struct workflow *w, enum graph_form form, const char *const *states, FILE *to);
@@ -262,13 +262,16 @@ void pipelines_poke(struct pipelines *p);
 
 cJSON *runs_list(struct store *store, size_t limit);
 cJSON *run_provenance(struct store *store, int64_t run);
-/* Which inputs, images and parameters made the artifact with this digest (64 hexadecimal digits): {digest, made_by:
- * [{run, stage, output, element, workflow, workflow_digest, event, inputs, params, steps: [{stage, image, image_digest,
- * params, args, env, inputs, from, foreach, …}]}]}, the newest run first; steps are the stages whose outputs went into
- * it, `from` says of each input which: "trigger.frame", "cloud.mask". NULL when no run made it. */
+/* Which inputs, images and parameters made the artifact with this digest (64 hexadecimal digits): {digest,
+ * made_by:
+ * [{run, stage, output, element, workflow, workflow_digest, event, inputs, params, steps: [{stage, image,
+ * image_digest, params, args, env, inputs, from, foreach, …}]}]}, the newest run first; steps are the stages
+ * whose outputs went into it, `from` says of each input which: "trigger.frame", "cloud.mask". NULL when no
+ * run made it. */
 cJSON *product_lineage(struct store *store, const char *digest);
-/* The digest of the product that a person means: RUN.STAGE.OUTPUT, RUN.STAGE[ELEMENT].OUTPUT, or a digest or at least
- * its first 8 digits. ERR_FORMAT: none of these; ERR_UNKNOWN; ERR_LIMIT: more than one begins so; ERR_STORE. */
+/* The digest of the product that a person means: RUN.STAGE.OUTPUT, RUN.STAGE[ELEMENT].OUTPUT, or a digest or
+ * at least its first 8 digits. ERR_FORMAT: none of these; ERR_UNKNOWN; ERR_LIMIT: more than one begins so;
+ * ERR_STORE. */
 WARN_UNUSED int product_find(struct store *store, const char *text, char ret_digest[DIGEST_TEXT_BYTES]);
 /* The newest task of a stage, or of element `item` of a foreach (-1: none). ERR_UNKNOWN. */
 WARN_UNUSED int run_stage_task(

@@ -86,6 +86,12 @@ static void test_a_run_as_it_goes(void **state)
 	assert_non_null(strstr(svg, "asking (1)"));
 	assert_int_equal(ask("graph --run 1 --dot", svg, sizeof(svg)), 0);
 	assert_non_null(strstr(svg, "\"c\" [label=\"c\\ni\\nretry 3\\n(retrying)\", fillcolor=\"#ffdf5d\"]"));
+	assert_int_equal(ask("graph --run 1 --json", svg, sizeof(svg)), 0);
+	CLEAN_JSON cJSON *j = cJSON_Parse(svg);
+	const cJSON *stages = cJSON_GetObjectItemCaseSensitive(j, "stages");
+	assert_int_equal(cJSON_GetArraySize(stages), ARRAY_LEN(expected));
+	for (size_t i = 0; i < ARRAY_LEN(expected); i++)
+		assert_string_equal(json_str(cJSON_GetArrayItem(stages, (int)i), "state"), expected[i][1]);
 	bench_script("cancel run 1");
 	assert_int_equal(ask("graph --run 1", svg, sizeof(svg)), 0);
 	assert_coloured(svg, "d", "cancelled");
