@@ -101,7 +101,7 @@ const char *run_state_name(int64_t state)
 const char *stage_state_name(int64_t state)
 {
 	static const char *const names[] = {"waiting", "queued", "running", "done", "failed", "skipped",
-		"retrying", "asking", "cancelled"};
+		"retrying", "asking", "cancelled", "frozen"};
 
 	return state >= 0 && state < STAGE_STATE_MAX ? names[state] : "unknown";
 }
