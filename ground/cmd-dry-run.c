@@ -113,8 +113,8 @@ static int load_mission(struct dry_run *d)
 
 	if (!d->mission_file) {
 		mission_default_budget(&defaults);
-		d->limits =
-			(struct workflow_limits){defaults.budget.cpus_milli, defaults.budget.memory_bytes};
+		d->limits = (struct workflow_limits){.cpus_milli = defaults.budget.cpus_milli,
+			.memory_bytes = defaults.budget.memory_bytes};
 		d->tasks = defaults.budget.tasks;
 		return 0;
 	}
@@ -125,7 +125,7 @@ static int load_mission(struct dry_run *d)
 	complaints_finish(&c);
 	if (r < 0)
 		return EX_DATAERR;
-	d->limits = (struct workflow_limits){d->mission->budget.cpus_milli, d->mission->budget.memory_bytes};
+	d->limits = workflow_limits_of(d->mission);
 	d->tasks = d->mission->budget.tasks;
 	for (size_t i = 0; r == 0 && i < d->mission->n_workflows; i++)
 		if (!same_file(d->mission->workflows[i], d->file))

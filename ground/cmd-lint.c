@@ -79,8 +79,8 @@ static int check_mission(struct lint *l, struct linted *f)
 	if (r < 0)
 		return r;
 	l->missions = true;
-	struct workflow_limits limits = {
-		.cpus_milli = m->budget.cpus_milli, .memory_bytes = m->budget.memory_bytes};
+	struct workflow_limits limits = workflow_limits_of(m);
+	limits.images = m->images;
 	for (size_t i = 0; i < m->n_workflows; i++) {
 		if (named_already(l, m->workflows[i]))
 			continue;
