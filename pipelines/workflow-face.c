@@ -9,6 +9,7 @@ struct workflow_limits workflow_limits_of(const struct mission *m)
 {
 	return (struct workflow_limits){.cpus_milli = m->budget.cpus_milli,
 		.memory_bytes = m->budget.memory_bytes,
+		.energy_mj = m->energy.mj_per_orbit,
 		.critical = m->queue.critical};
 }
 

@@ -41,6 +41,9 @@ def main():
         (path / "mission.yaml").write_text(MISSION.format(", outer.yaml", 4))
         (path / "without.yaml").write_text(MISSION.format("", 4))
         (path / "small.yaml").write_text(MISSION.format("", 1))
+        (path / "energy.yaml").write_text(MISSION.format(", outer.yaml", 4) + "energy: {joules-per-cpu-s: 4.5, per-orbit: 200J}\n"
+                                          "quotas: {q: {tasks: 1}}\n")
+        (path / "dark.yaml").write_text(MISSION.format(", outer.yaml", 4) + "energy: {joules-per-cpu-s: 4.5, per-orbit: 4J}\n")
         (path / "none.yaml").write_text(MISSION.format("", 4).replace("inner.yaml", ""))
 
         def run(*argv):
@@ -67,6 +70,22 @@ def main():
         j, s = plan("outer.yaml", "--mission", "mission.yaml", "--param", "deep=true")
         assert "left_out" not in s["deeper"] and j["elements_not_known"] == ["more"]
         assert plan("inner.yaml")[0]["ends_s"] == 7
+
+        j, s = plan("outer.yaml", "--mission", "energy.yaml", "--elements", "more=8")
+        assert (j["cpu_s_at_most"], j["energy_j_at_most"], j["energy_j_per_orbit"]) == (45, 45 * 4.5, 200), j
+        text = run("outer.yaml", "--mission", "energy.yaml", "--elements", "more=8").stdout
+        assert "at most 202.5 J by its CPU time, at 4.5 J a second" in text and "of 200 J that an orbit has" in text, text
+
+        def lint(*argv):
+            r = subprocess.run([perigee, "lint", "--json", *argv], cwd=folder, stdout=subprocess.PIPE, text=True)
+            return r.returncode, [(pathlib.Path(c["file"]).name, c["line"], c["text"]) for c in json.loads(r.stdout)]
+
+        status, said = lint("energy.yaml")
+        assert status == 0 and ("energy.yaml", 0, "quotas: no workflow is of the payload q; did you mean \"p\"?") not in said, said
+        assert any(c[0] == "energy.yaml" and "no workflow is of the payload q" in c[2] for c in said), said
+        assert any(c[0] == "outer.yaml" and c[1] == 7 and "image: there is none called i" in c[2] for c in said), said
+        status, said = lint("dark.yaml")
+        assert status == 65 and any(c[:2] == ("outer.yaml", 7) and "energy: the mission has 4 J for an orbit" in c[2] for c in said), said
 
         text = run("outer.yaml", "--mission", "mission.yaml", "--elements", "more=8").stdout
         for words in ("outer, payload p", "cron \"0 6 * * *\": next ", "left out: when params.deep", "foreach: 8 elements",
