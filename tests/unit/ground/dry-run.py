@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """perigee dry-run as a person uses it: with and without a mission, and what it says of mistakes. Usage: dry-run.py PERIGEE"""
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -32,7 +33,7 @@ MISSION = "perigee: v1\nmission: m\nworkflows: [inner.yaml{}]\nimages: images\nb
 
 
 def main():
-    perigee = sys.argv[1]
+    perigee = os.path.abspath(sys.argv[1])
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder)
         (path / "outer.yaml").write_text(OUTER)
