@@ -119,6 +119,8 @@ int pipelines_create(const struct pipelines_options *o, struct pipelines **ret_p
 	if (r == 0)
 		r = cache_count(p);
 	if (r == 0)
+		r = trim_resume(p);
+	if (r == 0)
 		r = resume_all(p);
 	if (r < 0) {
 		pipelines_destroy(p);
@@ -140,6 +142,8 @@ void pipelines_destroy(struct pipelines *p)
 	free(p->schedules);
 	free(p->timers);
 	free(p->touched);
+	free(p->trim_device);
+	free(p->trim_frame);
 	free(p->state_dir);
 	free(p);
 }
