@@ -238,6 +238,15 @@ static void read_mission(struct reader *r, struct ynode *root)
 	y_no_others(r->c, root, known, ARRAY_LEN(known));
 }
 
+void mission_default_budget(struct mission *m)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+	m->budget.cpus_milli = cpus > 0 ? (uint32_t)cpus * 1000 : 1000;
+	m->budget.memory_bytes = UINT64_C(512) << 20;
+	m->budget.tasks = cpus > 0 ? (uint32_t)cpus : 1;
+}
+
 int mission_load(const char *path, struct complaints *c, struct mission **ret_mission)
 {
 	struct mission *m = calloc(1, sizeof(*m));
@@ -245,10 +254,7 @@ int mission_load(const char *path, struct complaints *c, struct mission **ret_mi
 
 	if (!m)
 		return -ENOMEM;
-	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-	m->budget.cpus_milli = cpus > 0 ? (uint32_t)cpus * 1000 : 1000;
-	m->budget.memory_bytes = UINT64_C(512) << 20;
-	m->budget.tasks = cpus > 0 ? (uint32_t)cpus : 1;
+	mission_default_budget(m);
 	m->log_bytes_max = DEFAULT_LOG_BYTES;
 	m->storage.reserve_bytes = DEFAULT_RESERVE_BYTES;
 	m->storage.copy_ns = DEFAULT_COPY_NS;

@@ -12,8 +12,8 @@
 #include "pipelines.h"
 
 static const char help[] =
-	"Usage: perigee graph FILE [--dot] [--out FILE]\n"
-	"       perigee graph --run N [--state DIR] [--dot] [--out FILE]\n"
+	"Usage: perigee graph FILE [--dot | --json] [--out FILE]\n"
+	"       perigee graph --run N [--state DIR] [--dot | --json] [--out FILE]\n"
 	"\n"
 	"Draws the stages of a workflow file and what they need, as SVG: every browser shows it. Of a run "
 	"also\n"
@@ -24,6 +24,7 @@ static const char help[] =
 	"  --run N      this run instead of a file\n"
 	"  --state DIR  the state folder of its supervisor\n"
 	"  --dot        Graphviz's language instead of SVG\n"
+	"  --json       what would be drawn, for scripts\n"
 	"  --out FILE   instead of standard output\n"
 	"\n"
 	"Exit status: 0 drawn, 64 usage, 65 the file has mistakes, 66 no such run, 73 it cannot be "
@@ -40,7 +41,8 @@ static int read_command(int argc, char **argv, struct graph_command *c)
 {
 	static const struct option longs[] = {{"run", required_argument, NULL, 'r'},
 		{"state", required_argument, NULL, 's'}, {"dot", no_argument, NULL, 'd'},
-		{"out", required_argument, NULL, 'o'}, {"help", no_argument, NULL, 'h'}, {0}};
+		{"json", no_argument, NULL, 'j'}, {"out", required_argument, NULL, 'o'},
+		{"help", no_argument, NULL, 'h'}, {0}};
 
 	for (int o; (o = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
 		switch (o) {
@@ -58,6 +60,9 @@ static int read_command(int argc, char **argv, struct graph_command *c)
 			break;
 		case 'd':
 			c->form = GRAPH_DOT;
+			break;
+		case 'j':
+			c->form = GRAPH_JSON;
 			break;
 		case 'o':
 			c->out = optarg;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * perigee status, runs, show, logs: what a supervisor does and has done. `status` asks the running one; the
+ * perigee status, runs, logs: what a supervisor does and has done. `status` asks the running one; the
  * others read its database, whether it runs or not.
  */
 #include <errno.h>
@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sysexits.h>
 
+#include "cmd-look.h"
 #include "cmd-tools.h"
 #include "commands.h"
 #include "core/file.h"
@@ -19,17 +20,7 @@
 #define RUNS_SHOWN 50
 #define LOG_BYTES_MAX (1u << 30) /* the largest that a mission file may allow */
 
-struct look {
-	const char *state;
-	bool json;
-	int64_t limit;
-	char **args;
-	int n_args;
-};
-
-/* 0 go on, 1 help was printed, negative usage. */
-static int read_options(
-	int argc, char **argv, const char *help, int args_min, int args_max, struct look *ret_look)
+int look_options(int argc, char **argv, const char *help, int args_min, int args_max, struct look *ret_look)
 {
 	static const struct option longs[] = {{"json", no_argument, NULL, 'j'},
 		{"state", required_argument, NULL, 's'}, {"limit", required_argument, NULL, 'l'},
@@ -110,7 +101,7 @@ int command_status(int argc, char **argv)
 	struct look l;
 	CLEAN_JSON cJSON *request = cJSON_CreateObject();
 	CLEAN_JSON cJSON *j = NULL;
-	int r = read_options(argc, argv, help, 0, 0, &l);
+	int r = look_options(argc, argv, help, 0, 0, &l);
 
 	if (r != 0)
 		return r < 0 ? EX_USAGE : 0;
@@ -125,9 +116,9 @@ int command_status(int argc, char **argv)
 	return 0;
 }
 
-/* ---- runs, show, logs ---- */
+/* ---- runs, logs ---- */
 
-static int open_state(const struct look *l, struct store **ret_store)
+int look_open(const struct look *l, struct store **ret_store)
 {
 	char path[PATH_MAX];
 	int r = path_format(path, sizeof(path), "%s/perigee.db", l->state);
@@ -142,7 +133,7 @@ static int open_state(const struct look *l, struct store **ret_store)
 	return EX_NOINPUT;
 }
 
-static const char *subject(const cJSON *run)
+const char *look_subject(const cJSON *run)
 {
 	const cJSON *event = cJSON_GetObjectItemCaseSensitive(run, "event");
 	const char *frame = json_str(event, "frame_id");
@@ -159,11 +150,11 @@ int command_runs(int argc, char **argv)
 				   "Exit status: 0, or 66 when there is no such state folder.\n";
 	struct look l;
 	struct store *s;
-	int r = read_options(argc, argv, help, 0, 0, &l);
+	int r = look_options(argc, argv, help, 0, 0, &l);
 
 	if (r != 0)
 		return r < 0 ? EX_USAGE : 0;
-	r = open_state(&l, &s);
+	r = look_open(&l, &s);
 	if (r != 0)
 		return r;
 	CLEAN_JSON cJSON *list = runs_list(s, (size_t)l.limit);
@@ -179,79 +170,9 @@ int command_runs(int argc, char **argv)
 		const char *reason = json_str(run, "reason");
 		printf("%5.0f  %-20s %-9s %-24s  %s%s%s\n", json_num(run, "run", 0),
 			or_dash(json_str(run, "workflow")), or_dash(json_str(run, "state")),
-			or_dash(json_str(run, "created")), subject(run), reason ? "; " : "",
+			or_dash(json_str(run, "created")), look_subject(run), reason ? "; " : "",
 			reason ? reason : "");
 	}
-	return 0;
-}
-
-static void print_files(const char *word, const cJSON *map)
-{
-	for (const cJSON *i = map ? map->child : NULL; i; i = i->next) {
-		const char *digest = cJSON_IsString(i) ? i->valuestring : json_str(i, "digest");
-
-		printf("    %-4s %-16s %.16s…", word, i->string, or_dash(digest));
-		if (cJSON_IsObject(i))
-			printf("  %.0f bytes", json_num(i, "bytes", 0));
-		putchar('\n');
-	}
-}
-
-static void print_run(const cJSON *run)
-{
-	const cJSON *s;
-	const char *reason = json_str(run, "reason");
-
-	printf("run %.0f of %s (payload %s, priority %.0f): %s%s%s\n", json_num(run, "run", 0),
-		or_dash(json_str(run, "workflow")), or_dash(json_str(run, "payload")),
-		json_num(run, "priority", 0), or_dash(json_str(run, "state")), reason ? ": " : "",
-		reason ? reason : "");
-	printf("began %s, ended %s, started by %s\n", or_dash(json_str(run, "created")),
-		or_dash(json_str(run, "ended")), subject(run));
-	cJSON_ArrayForEach(s, cJSON_GetObjectItemCaseSensitive(run, "stages"))
-	{
-		reason = json_str(s, "reason");
-		printf("\n  %-16s %s", or_dash(json_str(s, "stage")), or_dash(json_str(s, "state")));
-		if (cJSON_HasObjectItem(s, "wall_ms"))
-			printf(", %.1f ms, %.1f ms of CPU, %.1f MiB at most, attempt %.0f",
-				json_num(s, "wall_ms", 0), json_num(s, "cpu_ms", 0),
-				json_num(s, "memory_peak_bytes", 0) / 1048576, json_num(s, "attempts", 0));
-		putchar('\n');
-		if (reason)
-			printf("    %s\n", reason);
-		print_files("in", cJSON_GetObjectItemCaseSensitive(s, "inputs"));
-		print_files("out", cJSON_GetObjectItemCaseSensitive(s, "outputs"));
-	}
-}
-
-int command_show(int argc, char **argv)
-{
-	static const char help[] = "Usage: perigee show RUN [--state DIR] [--json]\n"
-				   "\n"
-				   "Everything that is known of a run: each stage, how it ended and why, "
-				   "time and memory, and the digests of\n"
-				   "what went in and came out.\n"
-				   "Exit status: 0, or 66 when there is no such run.\n";
-	struct look l;
-	struct store *s;
-	int r = read_options(argc, argv, help, 1, 1, &l);
-
-	if (r != 0)
-		return r < 0 ? EX_USAGE : 0;
-	r = open_state(&l, &s);
-	if (r != 0)
-		return r;
-	CLEAN_JSON cJSON *run = run_provenance(s, whole_number(l.args[0], INT64_MAX));
-	store_close(s);
-	if (!run) {
-		fprintf(stderr, "perigee: there is no run %s in %s; `perigee runs` lists them\n", l.args[0],
-			l.state);
-		return EX_NOINPUT;
-	}
-	if (l.json)
-		print_json(run);
-	else
-		print_run(run);
 	return 0;
 }
 
@@ -292,11 +213,11 @@ int command_logs(int argc, char **argv)
 	struct store *s;
 	char path[PATH_MAX];
 	size_t printed = 0;
-	int r = read_options(argc, argv, help, 1, 2, &l);
+	int r = look_options(argc, argv, help, 1, 2, &l);
 
 	if (r != 0)
 		return r < 0 ? EX_USAGE : 0;
-	r = open_state(&l, &s);
+	r = look_open(&l, &s);
 	if (r != 0)
 		return r;
 	int64_t number = whole_number(l.args[0], INT64_MAX);

@@ -244,9 +244,16 @@ static void print_explained(const cJSON *j)
 	if (cJSON_HasObjectItem(j, "missing"))
 		print_missing(list(j, "missing"));
 	if (cJSON_HasObjectItem(j, "held_by")) {
+		const cJSON *by = list(j, "held_by");
+
 		printf("  held by the order about ");
-		print_target(list(j, "held_by"));
-		putchar('\n');
+		print_target(by);
+		printf("; `perigee release --%s", text(by, "scope"));
+		if (cJSON_HasObjectItem(by, "id"))
+			printf(" %.0f", json_num(by, "id", 0));
+		if (json_str(by, "name"))
+			printf(" %s", text(by, "name"));
+		puts("` ends that");
 	}
 	cJSON_ArrayForEach(t, list(j, "ahead"))
 	{

@@ -39,6 +39,7 @@ static const struct command {
 } commands[] = {
 	{"lint", command_lint_all, "check a workflow, mission or policy file"},
 	{"graph", command_graph, "a picture of a workflow, or of a run as it is"},
+	{"dry-run", command_dry_run, "what would run of a workflow, needing what, ending when"},
 	{"run", command_run, "run one workflow on this machine"},
 	{"queue", command_queue, "what runs and what waits, as it would run"},
 	{"explain", command_explain, "why a task waits or was chosen"},
@@ -54,6 +55,7 @@ static const struct command {
 	{"runs", command_runs, "list the runs"},
 	{"show", command_show, "everything about one run"},
 	{"logs", command_logs, "what the stages of a run wrote"},
+	{"lineage", command_lineage, "which inputs, images and parameters made a product"},
 	{"receive", receive_main, "receive, verify and keep the results on the ground"},
 	{"keys", command_keys, "make a key pair for signing"},
 	{"image", image_main, "make and check images of stages"},

@@ -204,6 +204,20 @@ static void print_change(struct progress *p, const struct line *l)
 	fputc('\n', p->to);
 }
 
+/* Owned; NULL: none. Who is asked is told how to answer. */
+static char *reason_of(int64_t run, const char *stage, const char *state, const char *reason)
+{
+	char *text = NULL;
+
+	if (strcmp(state, "asking"))
+		return reason ? strdup(reason) : NULL;
+	/* First, for the line may be cut. */
+	return asprintf(&text, "`perigee approve %lld %s`%s%s", (long long)run, stage,
+		       reason && *reason ? ": " : "", reason ? reason : "") < 0
+		       ? NULL
+		       : text;
+}
+
 void progress_event(struct progress *p, const cJSON *event)
 {
 	const char *what = json_str(event, "event"), *stage = json_str(event, "stage"),
@@ -221,7 +235,7 @@ void progress_event(struct progress *p, const cJSON *event)
 		return;
 	snprintf(l->state, sizeof(l->state), "%s", state);
 	free(l->reason);
-	l->reason = reason ? strdup(reason) : NULL;
+	l->reason = reason_of(run, stage, state, reason);
 	l->since = clock_utc();
 	if (p->columns)
 		draw(p);

@@ -7,15 +7,16 @@
 #include <string.h>
 
 #include "core/file.h"
+#include "core/json.h"
 #include "runs.h"
 
-const char *const graph_states[GRAPH_STATES_MAX] = {
-	"waiting", "queued", "running", "retrying", "asking", "done", "failed", "skipped", "cancelled"};
+const char *const graph_states[GRAPH_STATES_MAX] = {"waiting", "queued", "running", "frozen", "retrying",
+	"asking", "done", "failed", "skipped", "cancelled"};
 
 const char *graph_colour(const char *state)
 {
-	static const char *const colours[GRAPH_STATES_MAX] = {"#f6f8fa", "#ddf4ff", "#80ccff", "#ffdf5d",
-		"#e2c5ff", "#aceebb", "#ff9492", "#e4e7eb", "#b6bcc4"};
+	static const char *const colours[GRAPH_STATES_MAX] = {"#f6f8fa", "#ddf4ff", "#80ccff", "#b9d7ea",
+		"#ffdf5d", "#e2c5ff", "#aceebb", "#ff9492", "#e4e7eb", "#b6bcc4"};
 
 	for (size_t i = 0; state && i < GRAPH_STATES_MAX; i++)
 		if (!strcmp(state, graph_states[i]))
@@ -86,6 +87,47 @@ void graph_dot(const struct workflow *w, const char *const *states, FILE *to)
 	fputs("}\n", to);
 }
 
+static bool add_text(cJSON *j, const char *key, const char *value)
+{
+	return !value || cJSON_AddStringToObject(j, key, value);
+}
+
+static cJSON *stage_json(const struct workflow *w, const struct wf_stage *s, const char *state)
+{
+	static const char *const roles[] = {NULL, "on_failure", "on_exit"};
+	cJSON *j = cJSON_CreateObject();
+	char remarks[160];
+
+	graph_remarks(s, remarks, sizeof(remarks));
+	bool ok = j && add_text(j, "stage", s->name) && add_text(j, "image", s->image) &&
+		  add_text(j, "uses", s->uses) && add_text(j, "role", roles[s->role]) &&
+		  add_text(j, "remarks", *remarks ? remarks : NULL) && add_text(j, "state", state) &&
+		  add_text(j, "colour", state ? graph_colour(state) : NULL);
+	cJSON *needs = ok ? cJSON_AddArrayToObject(j, "needs") : NULL;
+
+	for (size_t i = 0; needs && i < s->n_needs; i++)
+		ok = ok && cJSON_AddItemToArray(needs, cJSON_CreateString(w->stages[s->needs[i]].name));
+	if (needs && ok)
+		return j;
+	cJSON_Delete(j);
+	return NULL;
+}
+
+static int graph_json(const struct workflow *w, const char *const *states, FILE *to)
+{
+	CLEAN_JSON cJSON *j = cJSON_CreateObject();
+	cJSON *list = j && add_text(j, "workflow", w->name) ? cJSON_AddArrayToObject(j, "stages") : NULL;
+
+	for (size_t i = 0; list && i < w->n_stages; i++)
+		if (!cJSON_AddItemToArray(list, stage_json(w, &w->stages[i], states ? states[i] : NULL)))
+			return -ENOMEM;
+	CLEAN_FREE char *text = list ? cJSON_Print(j) : NULL;
+	if (!text)
+		return -ENOMEM;
+	fprintf(to, "%s\n", text);
+	return 0;
+}
+
 int workflow_draw(const struct workflow *w, enum graph_form form, const char *const *states, FILE *to)
 {
 	struct graph g;
@@ -93,6 +135,8 @@ int workflow_draw(const struct workflow *w, enum graph_form form, const char *co
 
 	if (form == GRAPH_DOT) {
 		graph_dot(w, states, to);
+	} else if (form == GRAPH_JSON) {
+		r = graph_json(w, states, to);
 	} else {
 		r = graph_init(&g, w);
 		if (r == 0)

@@ -42,7 +42,7 @@ void graph_finish(struct graph *g);
 void graph_remarks(const struct wf_stage *s, char *ret_text, size_t cap);
 /* The colour of a state, "#rrggbb"; of NULL and of a state that is not known the paper's. */
 const char *graph_colour(const char *state);
-#define GRAPH_STATES_MAX 9
+#define GRAPH_STATES_MAX 10
 extern const char *const graph_states[GRAPH_STATES_MAX];
 
 /* graph-svg.c, graph-dot.c: states by stage; NULL: of no run. */

@@ -104,17 +104,33 @@ static bool add_values(
 	return ok;
 }
 
+/* Digests, and from where: "trigger.frame", "cloud.mask". */
 static bool add_inputs(
 	cJSON *j, struct store *store, const struct workflow *w, int64_t run, const struct wf_stage *s)
 {
-	cJSON *inputs = cJSON_AddObjectToObject(j, "inputs");
-	char digest[DIGEST_TEXT_BYTES];
+	cJSON *inputs = cJSON_AddObjectToObject(j, "inputs"), *from = cJSON_AddObjectToObject(j, "from");
+	char digest[DIGEST_TEXT_BYTES], source[2 * 64 + 2];
 	uint64_t bytes;
 
-	for (size_t i = 0; inputs && i < s->n_inputs; i++)
-		if (run_input_of(store, w, run, &s->inputs[i], digest, &bytes) == 0)
-			add_text(inputs, s->inputs[i].name, digest);
-	return inputs;
+	for (size_t i = 0; inputs && from && i < s->n_inputs; i++) {
+		const struct wf_input *in = &s->inputs[i];
+
+		if (run_input_of(store, w, run, in, digest, &bytes) < 0)
+			continue;
+		if (in->from == WF_FROM_TRIGGER)
+			snprintf(source, sizeof(source), "trigger.%s", in->trigger_name);
+		else
+			snprintf(source, sizeof(source), "%s.%s", w->stages[in->stage].name,
+				w->stages[in->stage].outputs[in->output].name);
+		add_text(inputs, in->name, digest);
+		add_text(from, in->name, source);
+	}
+	if (s->foreach.source == WF_OVER_OUTPUT) {
+		const struct wf_stage *over = &w->stages[s->foreach.stage];
+		snprintf(source, sizeof(source), "%s.%s", over->name, over->outputs[s->foreach.output].name);
+		add_text(j, "foreach", source);
+	}
+	return inputs && from;
 }
 
 static cJSON *step_json(struct store *store, const struct workflow *w, const struct maker *of, size_t stage,
@@ -223,4 +239,79 @@ cJSON *product_lineage(struct store *store, const char *digest)
 		return j;
 	cJSON_Delete(j);
 	return NULL;
+}
+
+/* ---- which product a person means ---- */
+
+/* "7.cloud.mask", "7.count[12].crop". false: it is not of this form. */
+static bool read_place(const char *text, struct maker *ret)
+{
+	long long run, item = -1;
+	int used = 0;
+
+	if (sscanf(text, "%lld.%63[a-z0-9-]%n", &run, ret->stage, &used) != 2 || run < 1)
+		return false;
+	text += used;
+	if (*text == '[') {
+		if (sscanf(text, "[%lld]%n", &item, &used) != 1 || item < 0 || text[used - 1] != ']')
+			return false;
+		text += used;
+	}
+	used = 0;
+	if (sscanf(text, ".%63[a-z0-9-]%n", ret->output, &used) != 1 || text[used])
+		return false;
+	ret->run = run;
+	ret->item = item;
+	return true;
+}
+
+static int find_by_place(struct store *store, const struct maker *m, char ret_digest[DIGEST_TEXT_BYTES])
+{
+	sqlite3_stmt *q =
+		m->item < 0
+			? store_query(store,
+				  "SELECT digest FROM run_output WHERE run = ? AND stage = ? AND name = ?",
+				  "itt", m->run, m->stage, m->output)
+			: store_query(store,
+				  "SELECT digest FROM run_item_output WHERE run = ? AND stage = ? AND item = "
+				  "?"
+				  " AND name = ?",
+				  "itit", m->run, m->stage, m->item, m->output);
+	int rc = q ? sqlite3_step(q) : SQLITE_ERROR;
+
+	if (rc == SQLITE_ROW)
+		snprintf(ret_digest, DIGEST_TEXT_BYTES, "%s", (const char *)sqlite3_column_text(q, 0));
+	if (q)
+		sqlite3_reset(q);
+	return rc == SQLITE_ROW ? 0 : rc == SQLITE_DONE ? ERR_UNKNOWN : ERR_STORE;
+}
+
+/* By the first digits, as `perigee show` has them. */
+static int find_by_digits(struct store *store, const char *digits, char ret_digest[DIGEST_TEXT_BYTES])
+{
+	char end[DIGEST_TEXT_BYTES + 1];
+	int n = 0, rc = SQLITE_ERROR;
+
+	snprintf(end, sizeof(end), "%.64sg", digits); /* after all that begin so */
+	sqlite3_stmt *q = store_query(store,
+		"SELECT digest FROM run_output WHERE digest >= ?1 AND digest < ?2"
+		" UNION SELECT digest FROM run_item_output WHERE digest >= ?1 AND digest < ?2 LIMIT 2",
+		"tt", digits, end);
+	while (q && (rc = sqlite3_step(q)) == SQLITE_ROW && n++ == 0)
+		snprintf(ret_digest, DIGEST_TEXT_BYTES, "%s", (const char *)sqlite3_column_text(q, 0));
+	if (q)
+		sqlite3_reset(q);
+	return n > 1 ? ERR_LIMIT : n == 1 ? 0 : rc == SQLITE_DONE ? ERR_UNKNOWN : ERR_STORE;
+}
+
+int product_find(struct store *store, const char *text, char ret_digest[DIGEST_TEXT_BYTES])
+{
+	size_t len = strlen(text);
+	struct maker place;
+
+	if (read_place(text, &place))
+		return find_by_place(store, &place, ret_digest);
+	if (len < 8 || len >= DIGEST_TEXT_BYTES || strspn(text, "0123456789abcdef") != len)
+		return ERR_FORMAT;
+	return find_by_digits(store, text, ret_digest);
 }

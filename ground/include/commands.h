@@ -19,7 +19,9 @@ struct lint_kind {
 };
 
 int command_lint(int argc, char **argv, const struct lint_kind *kinds, size_t n_kinds);
+int command_dry_run(int argc, char **argv);
 int command_graph(int argc, char **argv);
+int command_lineage(int argc, char **argv);
 int command_run(int argc, char **argv);
 int command_queue(int argc, char **argv);
 int command_explain(int argc, char **argv);

@@ -85,7 +85,8 @@ int load_workflows(struct perigeed *d)
 				drop(l, l->n - 1);
 	}
 	for (size_t i = 0; i < n; i++) {
-		complaints_print(&l->all[i], stderr);
+		if (l->all[i].total || !d->o->run) /* `perigee run` has shown the warnings */
+			complaints_print(&l->all[i], stderr);
 		/* The others go on without it. */
 		if (l->all[i].total) {
 			log_error("workflow %s is left out", m->workflows[i]);

@@ -58,15 +58,36 @@ const char *workflow_input_name(const struct workflow *w, const char *name);
 /* The i-th different trigger input that the stages read ("frame"), or NULL past the last. */
 const char *workflow_trigger_input(const struct workflow *w, size_t i);
 
-/* A picture of the stages and what they need: SVG that needs nothing beside itself, or Graphviz's language.
- */
-enum graph_form { GRAPH_SVG, GRAPH_DOT };
+/* A picture of the stages and what they need: SVG that needs nothing beside itself, or Graphviz's language;
+ * or what it would show, for scripts. */
+enum graph_form { GRAPH_SVG, GRAPH_DOT, GRAPH_JSON };
 /* states by stage (names as `perigee show` has them), coloured; NULL: of no run. -ENOMEM, -EIO. */
 WARN_UNUSED int workflow_draw(
 	const struct workflow *w, enum graph_form form, const char *const *states, FILE *to);
 /* A run, as it is. Also ERR_UNKNOWN (no such run), ERR_CHECKED (its workflow is not understood any more),
  * ERR_STORE. */
 WARN_UNUSED int run_draw(struct store *store, int64_t run, enum graph_form form, FILE *to);
+
+/* What would run, in which order, needing what, and when it ends at the latest: as if it were alone on the
+ * machine, with every attempt using its whole time limit, and all the retries. Nothing is run. */
+struct plan_request {
+	const struct workflow *workflow; /* all borrowed */
+	struct workflow *const *others;  /* of the mission, for `uses`; may hold the same one */
+	size_t n_others;
+	const cJSON *params;   /* object of what differs from the defaults; may be NULL */
+	const cJSON *elements; /* {"STAGE": N}: how many a foreach over an output will find (else 10,000); may
+				  be NULL */
+	uint32_t cpus_milli, tasks; /* what the mission has; 0: not known, then there is room for all */
+	uint64_t memory_bytes;
+	struct utc_time now; /* for schedules */
+};
+/* *ret_plan is owned: an object with workflow, payload, priority, triggers, inputs, params, stages in the
+ * order in which they start (starts_s and ends_s after the event), critical_path, needs_at_once, stages_end_s
+ * (limits of the stages alone), ends_s (with timeouts and deadlines), ends_at_the_latest_s (also when
+ * approvals come late; null: no end is known), sums and downlink. ERR_CHECKED: a parameter or a count of
+ * elements does not fit; ERR_LIMIT: too large; -ENOMEM; the reason in ret_reason. */
+WARN_UNUSED int workflow_plan(
+	const struct plan_request *request, cJSON **ret_plan, char *ret_reason, size_t cap);
 
 /* ---- what pipelines needs from outside ---- */
 
@@ -280,9 +301,14 @@ cJSON *run_provenance(struct store *store, int64_t run);
 /* Which inputs, images and parameters made the artifact with this digest (64 hexadecimal digits): {digest,
  * made_by:
  * [{run, stage, output, element, workflow, workflow_digest, event, inputs, params, steps: [{stage, image,
- * image_digest, params, args, env, inputs, …}]}]}, the newest run first; steps are the stages whose outputs
- * went into it. NULL when no run made it. */
+ * image_digest, params, args, env, inputs, from, foreach, …}]}]}, the newest run first; steps are the stages
+ * whose outputs went into it, `from` says of each input which: "trigger.frame", "cloud.mask". NULL when no
+ * run made it. */
 cJSON *product_lineage(struct store *store, const char *digest);
+/* The digest of the product that a person means: RUN.STAGE.OUTPUT, RUN.STAGE[ELEMENT].OUTPUT, or a digest or
+ * at least its first 8 digits. ERR_FORMAT: none of these; ERR_UNKNOWN; ERR_LIMIT: more than one begins so;
+ * ERR_STORE. */
+WARN_UNUSED int product_find(struct store *store, const char *text, char ret_digest[DIGEST_TEXT_BYTES]);
 /* The newest task of a stage, or of element `item` of a foreach (-1: none). ERR_UNKNOWN. */
 WARN_UNUSED int run_stage_task(
 	struct store *store, int64_t run, const char *stage, int64_t item, int64_t *ret_task);

@@ -16,7 +16,7 @@ static struct block blocks[BLOCKS_MAX];
 static size_t n_blocks;
 static struct {
 	struct virtio virtio;
-	struct queue control_in, control_out, out[PORTS];
+	struct queue out[PORTS];
 	bool started;
 } ports;
 static struct {
@@ -84,31 +84,6 @@ int block_flush(size_t device)
 /* ---- ports ---- */
 
 #define CONSOLE_MULTIPORT (1ull << 1)
-enum {
-	PORT_DEVICE_READY,
-	PORT_DEVICE_ADD,
-	PORT_DEVICE_REMOVE,
-	PORT_READY,
-	PORT_IS_CONSOLE,
-	PORT_RESIZE,
-	PORT_OPEN
-};
-
-static void tell_port(uint32_t id, uint16_t event, uint16_t value)
-{
-	static struct {
-		uint32_t id;
-		uint16_t event, value;
-	} message;
-	struct queue_piece piece = {phys_of(&message), 8, false};
-
-	message.id = id;
-	message.event = event;
-	message.value = value;
-	queue_offer(&ports.control_out, 0, &piece, 1);
-	queue_wait(&ports.control_out);
-}
-
 static void on_console(volatile uint32_t *r)
 {
 	if (ports.started)
@@ -117,19 +92,13 @@ static void on_console(volatile uint32_t *r)
 	if (!(ports.virtio.features & CONSOLE_MULTIPORT) || virtio_config32(&ports.virtio, 4) < PORTS)
 		panic("the console has not the ports that we need");
 	/* Queues: 0 and 1 are port 0's, 2 and 3 control, then two for each further port; the first is the
-	 * device's to fill. */
-	queue_start(&ports.control_in, &ports.virtio, 2);
-	queue_start(&ports.control_out, &ports.virtio, 3);
+	 * device's to fill. We only write, and for that a port need not be announced: the control queues, and six
+	 * round trips, are left out. */
 	queue_start(&ports.out[0], &ports.virtio, 1);
 	for (unsigned i = 1; i < PORTS; i++)
 		queue_start(&ports.out[i], &ports.virtio, 2 + 2 * i + 1);
 	virtio_ready(&ports.virtio);
 	ports.started = true;
-	tell_port(0, PORT_DEVICE_READY, 1);
-	for (unsigned i = 0; i < PORTS; i++) {
-		tell_port(i, PORT_READY, 1);
-		tell_port(i, PORT_OPEN, 1);
-	}
 }
 
 void port_write(enum port port, const void *data, size_t n)
@@ -161,13 +130,38 @@ static void on_entropy(volatile uint32_t *r)
 	entropy.started = true;
 }
 
+/* The processor's own generator: under emulation it is the host's. */
+static bool from_processor(uint8_t *to, size_t n)
+{
+	uint32_t a = 1, b, c = 0, d;
+
+	__asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+	if (!(c >> 30 & 1))
+		return false;
+	for (size_t at = 0, tries = 0; at < n; tries++) {
+		uint64_t v;
+		uint8_t ok;
+		__asm__ volatile("rdrand %0; setc %1" : "=r"(v), "=qm"(ok) : : "cc");
+		if (ok) {
+			memcpy(to + at, &v, MIN(n - at, sizeof(v)));
+			at += MIN(n - at, sizeof(v));
+		} else if (tries > 100) {
+			return false;
+		}
+	}
+	return true;
+}
+
 void entropy_fill(void *to, size_t n)
 {
 	static uint8_t buffer[64];
 
 	ensure(n <= sizeof(buffer));
+	if (from_processor(to, n))
+		return;
+	virtio_each(VIRTIO_ENTROPY, on_entropy);
 	if (!entropy.started)
-		panic("no entropy device");
+		panic("no source of entropy");
 	for (size_t at = 0; at < n;) {
 		struct queue_piece piece = {phys_of(buffer), (uint32_t)(n - at), true};
 		queue_offer(&entropy.queue, 0, &piece, 1);
@@ -181,6 +175,5 @@ void entropy_fill(void *to, size_t n)
 void devices_start(void)
 {
 	virtio_each(VIRTIO_CONSOLE, on_console);
-	virtio_each(VIRTIO_ENTROPY, on_entropy);
 	virtio_each(VIRTIO_BLOCK, on_block);
 }

@@ -33,6 +33,7 @@ static const char help[] =
 	"  --out NAME=MAX  an output and the most bytes it may have; once for each\n"
 	"  --accel HOW     tcg (default) or kvm\n"
 	"  --tsc-hz N      frequency of the processor's counter (default: measured, which takes 20 ms)\n"
+	"  --times         say in the log how long the guest took to start, and what it used\n"
 	"  --qemu PATH, --kernel PATH\n"
 	"                  other programs than the ones that were built in\n"
 	"\n"
@@ -123,6 +124,7 @@ int main(int argc, char **argv)
 		{"tsc-hz", required_argument, NULL, 'z'},
 		{"qemu", required_argument, NULL, 'q'},
 		{"kernel", required_argument, NULL, 'k'},
+		{"times", no_argument, NULL, 's'},
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0},
 	};
@@ -167,6 +169,9 @@ int main(int argc, char **argv)
 			break;
 		case 'k':
 			vm.kernel = optarg;
+			break;
+		case 's':
+			vm.times = true;
 			break;
 		case 'h':
 			fputs(help, stdout);

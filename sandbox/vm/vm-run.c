@@ -101,6 +101,8 @@ static void on_line(const struct vm *vm, char *line, struct vm_end *end)
 		if (index < vm->n_files && vm->files[index].kind == GUEST_FILE_OUT &&
 			bytes <= vm->files[index].bytes)
 			end->lengths[index] = (int64_t)bytes;
+	} else if (vm->times && (!strncmp(line, "start ", 6) || !strncmp(line, "use ", 4))) {
+		fprintf(stderr, "guest: %s\n", line);
 	} else if (!strncmp(line, "crash ", 6)) {
 		fprintf(stderr, "guest: %s\n", line + 6);
 	} else if (sscanf(line, "end %15s %n", how, &at) == 1 && at > 0) {

@@ -53,6 +53,7 @@ struct vm {
 		bool writable, several;
 	} devices[VM_BLOCKS_MAX];
 	size_t n_devices;
+	bool times; /* what the guest says of itself goes to the log */
 	char order[VM_ROOT_BYTES_MAX + 80]; /* path of the order */
 };
 

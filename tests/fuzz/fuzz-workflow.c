@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A workflow or complaints, never both; and what is taken keeps its promises. */
+#include <math.h>
 #include <string.h>
 
 #include "core/json.h"
@@ -66,6 +67,27 @@ static void fill_in(const struct workflow *w)
 			ensure(cron_next(&w->triggers[i].cron, (struct utc_time){0}).ns > 0);
 }
 
+/* What is taken can be planned, with an end or a reason. */
+static void plan(struct workflow *w)
+{
+	const struct plan_request request = {.workflow = w,
+		.others = &w,
+		.n_others = 1,
+		.cpus_milli = limits.cpus_milli,
+		.memory_bytes = limits.memory_bytes,
+		.tasks = 2};
+	CLEAN_JSON cJSON *j = NULL;
+	char reason[256] = "";
+
+	if (workflow_plan(&request, &j, reason, sizeof(reason)) < 0) {
+		ensure(*reason && !j);
+		return; /* a parameter has no default */
+	}
+	double ends = json_num(j, "ends_s", -1), latest = json_num(j, "ends_at_the_latest_s", INFINITY);
+	ensure(isfinite(ends) && ends >= 0 && latest >= ends);
+	ensure(cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(j, "stages")) == (int)w->n_stages);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	struct workflow *w = NULL;
@@ -82,6 +104,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		struct workflow *both[] = {w, w};
 
 		fill_in(w);
+		plan(w);
 		r = workflow_check_uses(both, 2, true, each);
 		ensure((r == 0) == (c.total == 0));
 	}

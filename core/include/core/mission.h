@@ -75,5 +75,7 @@ struct mission {
 /* Reads and checks the whole file. ERR_CHECKED with the complaints made. */
 WARN_UNUSED int mission_load(const char *path, struct complaints *c, struct mission **ret_mission);
 void mission_destroy(struct mission *m);
+/* The budget where a file says nothing: what this machine has. */
+void mission_default_budget(struct mission *m);
 
 #endif

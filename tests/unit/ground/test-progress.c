@@ -101,6 +101,8 @@ static void test_lines(void **state)
 	assert_shown("first            failed: exit 1: \\x1b[2J\n");
 	say(p, STAGE("8", "inner", "done") "}");
 	assert_shown("run 8: inner            done\n");
+	say(p, STAGE("7", "first", "asking") ",\"reason\":\"sure?\"}");
+	assert_shown("first            asking: `perigee approve 7 first`: sure?\n");
 	/* What is none of its business. */
 	say(p, "{}");
 	say(p, "{\"event\":\"run\"}");
@@ -133,7 +135,7 @@ static void test_too_many(void **state)
 	say(p, STAGE("7", "middle", "retrying") "}");
 	assert_shown("\r\033[K  ~ middle                     retrying\n\r\033[K  and 2 more\n");
 	say(p, STAGE("7", "first", "asking") ",\"reason\":\"sure?\"}");
-	assert_shown("\033[2A\r\033[K? first                        asking: sure?\n"
+	assert_shown("\033[2A\r\033[K? first                        asking: `perigee approve 7 f\n"
 		     "\r\033[K  ~ middle                     retrying\n\r\033[K  and 1 more\n");
 	say(p, STAGE("7", "first", "done") "}");
 	/* One line fewer: the old one is wiped, and the cursor is where it belongs. */

@@ -82,7 +82,7 @@ static char *replaced(const char *text, const char *from, const char *to)
 	char *made = NULL;
 
 	if (!at)
-		fail_msg("no %s", from);
+		fail_msg("no %s", from ? from : "text");
 	assert_true(asprintf(&made, "%.*s%s%s", (int)(at - text), text, to, at + strlen(from)) > 0);
 	return made;
 }
