@@ -34,6 +34,8 @@ struct store_note {
 	uint64_t bytes;
 };
 
+struct aside;
+
 struct store {
 	sqlite3 *db;
 	bool changing;
@@ -51,6 +53,7 @@ struct store {
 	uint64_t wal_size;      /* when that was last looked at */
 	bool held;              /* the turn's commit waits for room */
 	struct store_report report;
+	struct aside *aside; /* NULL: each commit moves the WAL when it is long */
 };
 
 /* ---- store-sum.c: a VFS over the default one: each page of a database carries a checksum ---- */
@@ -80,6 +83,11 @@ WARN_UNUSED int room_take(struct store *s, uint64_t more_bytes);
 /* A small file that is given up when a start finds the disk full, and made again when there is space. */
 void room_spare_use(const char *db_path);
 void room_spare_make(const char *db_path);
+
+/* ---- store-checkpoint.c ---- */
+
+void aside_committed(struct aside *a, sqlite3 *db);
+void aside_stop(struct aside *a);
 
 /* ---- store-mark.c: the file beside the database that says which commit was acknowledged last ---- */
 

@@ -102,6 +102,7 @@ static int start_parts(struct perigeed *d)
 		.loop = &d->loop,
 		.state_dir = d->state,
 		.log_bytes_max = m->log_bytes_max,
+		.reserve_bytes = m->storage.reserve_bytes,
 		.launcher = {.resolve = resolve_image,
 			.check_unikernel = check_unikernel,
 			.start = start_stage,
@@ -116,6 +117,8 @@ static int start_parts(struct perigeed *d)
 	char path[PATH_MAX];
 	int r = open_store(d);
 
+	if (r == 0)
+		r = store_checkpoint_aside(d->store);
 	if (r == 0)
 		r = scheduler_create(d->store, &budget, &d->scheduler);
 	if (r == 0)

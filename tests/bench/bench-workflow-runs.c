@@ -212,6 +212,8 @@ static int open_parts(unsigned at_once)
 	if (r == 0)
 		r = store_open(path, &b.store, why, sizeof(why));
 	if (r == 0)
+		r = store_checkpoint_aside(b.store);
+	if (r == 0)
 		r = path_format(path, sizeof(path), "%s/artifacts", b.dir);
 	if (r == 0)
 		r = artifacts_open(path, &b.artifacts);
