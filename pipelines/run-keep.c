@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Files of runs: which artifacts are still referred to, and the logs, bounded in sum. For a worker with a database
- * connection of its own: what it removes belongs to nothing, or is the oldest.
+ * Files of runs: which artifacts are still referred to, and the logs, bounded in sum. For a worker with a
+ * database connection of its own: what it removes belongs to nothing, or is the oldest.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -46,12 +46,13 @@ struct log_folder {
 static int64_t state_of(struct store *store, int64_t run)
 {
 	sqlite3_stmt *q = store_query(store,
-		"SELECT (SELECT state FROM run WHERE id = ?1), ?1 > ifnull((SELECT max(id) FROM run), 0)", "i", run);
+		"SELECT (SELECT state FROM run WHERE id = ?1), ?1 > ifnull((SELECT max(id) FROM run), 0)",
+		"i", run);
 	int64_t state = ERR_STORE;
 
 	if (q && sqlite3_step(q) == SQLITE_ROW)
 		state = sqlite3_column_type(q, 0) != SQLITE_NULL ? sqlite3_column_int64(q, 0)
-			: sqlite3_column_int(q, 1)		 ? -2
+			: sqlite3_column_int(q, 1)               ? -2
 								 : -1;
 	if (q)
 		sqlite3_reset(q);
@@ -69,7 +70,8 @@ static uint64_t walk(const char *path, bool remove, int64_t before_ns)
 
 		if (fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
 			continue;
-		if (remove && st.st_mtim.tv_sec < before_ns / NS_PER_S && unlinkat(dirfd(dir), e->d_name, 0) == 0)
+		if (remove && st.st_mtim.tv_sec < before_ns / NS_PER_S &&
+			unlinkat(dirfd(dir), e->d_name, 0) == 0)
 			continue;
 		bytes += (uint64_t)st.st_blocks * 512;
 	}
@@ -121,7 +123,8 @@ static int look(struct store *store, const char *logs, const atomic_bool *stop, 
 			list = grown;
 			cap = cap ? 2 * cap : 256;
 		}
-		list[n] = (struct log_folder){.run = run, .bytes = walk(path, false, 0),
+		list[n] = (struct log_folder){.run = run,
+			.bytes = walk(path, false, 0),
 			.over = state == RUN_DONE || state == RUN_FAILED || state == RUN_CANCELLED};
 		kept->bytes += list[n++].bytes;
 	}

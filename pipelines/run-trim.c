@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Retention: runs that are over are removed whole, the oldest first, in slices: a run with its children, children
- * before their parents, and the run itself last, so that a removal that is broken off is taken up again. Their logs
- * and artifacts are files that nothing refers to then: run-keep.c.
+ * Retention: runs that are over are removed whole, the oldest first, in slices: a run with its children,
+ * children before their parents, and the run itself last, so that a removal that is broken off is taken up
+ * again. Their logs and artifacts are files that nothing refers to then: run-keep.c.
  *
  * The newest run stays, whatever its age: its number must not be given twice.
  */
@@ -13,7 +13,7 @@
 #include "runs.h"
 
 #define SLICE_ROWS 200
-#define LOOKS_MAX 512           /* runs that are looked at in one slice */
+#define LOOKS_MAX 512              /* runs that are looked at in one slice */
 #define FRAME_NS (3600 * NS_PER_S) /* a frame that no run has is known for so long */
 #define YOUNG_NS (600 * NS_PER_S)
 
@@ -46,18 +46,21 @@ static int remove_items(struct slice *s, int64_t run)
 {
 	struct store *st = s->p->o.store;
 	int r = drain(s, store_query(st,
-				 "DELETE FROM run_item_output WHERE run = ?1 AND (stage, item, name) IN (SELECT stage, item,"
+				 "DELETE FROM run_item_output WHERE run = ?1 AND (stage, item, name) IN "
+				 "(SELECT stage, item,"
 				 " name FROM run_item_output WHERE run = ?1 LIMIT ?2) RETURNING bytes",
 				 "ii", run, s->rows));
 
 	if (r == 0 && s->rows > 0)
-		r = drain(s, store_query(st,
-				     "DELETE FROM run_item WHERE run = ?1 AND (stage, item) IN (SELECT stage, item"
-				     " FROM run_item WHERE run = ?1 LIMIT ?2) RETURNING 0",
-				     "ii", run, s->rows));
+		r = drain(s,
+			store_query(st,
+				"DELETE FROM run_item WHERE run = ?1 AND (stage, item) IN (SELECT stage, item"
+				" FROM run_item WHERE run = ?1 LIMIT ?2) RETURNING 0",
+				"ii", run, s->rows));
 	if (r == 0 && s->rows > 0)
 		r = drain(s, store_query(st,
-				     "DELETE FROM run_attempt WHERE run = ?1 AND (stage, item, attempt) IN (SELECT stage,"
+				     "DELETE FROM run_attempt WHERE run = ?1 AND (stage, item, attempt) IN "
+				     "(SELECT stage,"
 				     " item, attempt FROM run_attempt WHERE run = ?1 LIMIT ?2) RETURNING 0",
 				     "ii", run, s->rows));
 	if (r == 0 && s->rows > 0) {
@@ -73,7 +76,8 @@ static int remove_frames(struct slice *s, int64_t run)
 {
 	struct store *st = s->p->o.store;
 	int r = store_exec(st,
-		"DELETE FROM frame WHERE digest IN (SELECT digest FROM run_input WHERE run = ?1) AND NOT EXISTS"
+		"DELETE FROM frame WHERE digest IN (SELECT digest FROM run_input WHERE run = ?1) AND NOT "
+		"EXISTS"
 		" (SELECT 1 FROM run_input i WHERE i.digest = frame.digest AND i.run <> ?1)",
 		"i", run);
 
@@ -88,14 +92,17 @@ static int remove_rest(struct slice *s, int64_t run)
 	int r = remove_frames(s, run);
 
 	if (r == 0)
-		r = drain(s, store_query(st, "DELETE FROM run_output WHERE run = ? RETURNING bytes", "i", run));
+		r = drain(
+			s, store_query(st, "DELETE FROM run_output WHERE run = ? RETURNING bytes", "i", run));
 	if (r == 0)
-		r = drain(s, store_query(st, "DELETE FROM run_input WHERE run = ? RETURNING bytes", "i", run));
+		r = drain(
+			s, store_query(st, "DELETE FROM run_input WHERE run = ? RETURNING bytes", "i", run));
 	if (r == 0)
 		r = drain(s, store_query(st, "DELETE FROM run_stage WHERE run = ? RETURNING 0", "i", run));
 	if (r == 0)
 		r = store_exec(st,
-			"DELETE FROM workflow_text WHERE digest = (SELECT digest FROM run WHERE id = ?1) AND NOT EXISTS"
+			"DELETE FROM workflow_text WHERE digest = (SELECT digest FROM run WHERE id = ?1) AND "
+			"NOT EXISTS"
 			" (SELECT 1 FROM run r WHERE r.digest = workflow_text.digest AND r.id <> ?1)",
 			"i", run);
 	if (r == 0 && s->t->forget)
@@ -146,8 +153,10 @@ static int remove_family(struct slice *s)
 static int removable(struct slice *s, int64_t root)
 {
 	sqlite3_stmt *q = store_query(s->p->o.store,
-		"WITH RECURSIVE family(id) AS (SELECT ?1 UNION SELECT run.id FROM run JOIN family ON run.parent ="
-		" family.id) SELECT run.id, run.state, run.id = (SELECT max(id) FROM run) FROM run JOIN family"
+		"WITH RECURSIVE family(id) AS (SELECT ?1 UNION SELECT run.id FROM run JOIN family ON "
+		"run.parent ="
+		" family.id) SELECT run.id, run.state, run.id = (SELECT max(id) FROM run) FROM run JOIN "
+		"family"
 		" USING(id)",
 		"i", root);
 	int r = 1, rc = SQLITE_ERROR;
@@ -171,12 +180,14 @@ static bool too_much(const struct slice *s)
 	return s->p->n_runs > s->t->runs || s->t->bytes > s->done->bytes;
 }
 
-/* The next run that may go, from where the last look ended: 1, 0 at the end, with *ret_run 0 when it stays. */
+/* The next run that may go, from where the last look ended: 1, 0 at the end, with *ret_run 0 when it stays.
+ */
 static int next_root(struct slice *s, int64_t *ret_run)
 {
 	struct pipelines *p = s->p;
 	sqlite3_stmt *q = store_query(p->o.store,
-		"SELECT id, state, created_ns, ended_ns FROM run WHERE id > ? AND parent IS NULL ORDER BY id LIMIT 1",
+		"SELECT id, state, created_ns, ended_ns FROM run WHERE id > ? AND parent IS NULL ORDER BY id "
+		"LIMIT 1",
 		"i", p->trim_at);
 	int rc = q ? sqlite3_step(q) : SQLITE_ERROR;
 	int64_t id = 0, state = 0, created = 0, ended = 0;
@@ -240,7 +251,8 @@ static int next_frame(struct slice *s, int64_t before_ns, bool *ret_goes)
 {
 	struct pipelines *p = s->p;
 	sqlite3_stmt *q = store_query(p->o.store,
-		"SELECT device, frame_id, time_ns < ? AND NOT EXISTS (SELECT 1 FROM run_input i WHERE i.digest = f.digest)"
+		"SELECT device, frame_id, time_ns < ? AND NOT EXISTS (SELECT 1 FROM run_input i WHERE "
+		"i.digest = f.digest)"
 		" FROM frame f WHERE (device, frame_id) > (?, ?) ORDER BY device, frame_id LIMIT 1",
 		"itt", before_ns, p->trim_device ? p->trim_device : "", p->trim_frame ? p->trim_frame : "");
 	int rc = q ? sqlite3_step(q) : SQLITE_ERROR;
@@ -273,9 +285,10 @@ static int trim_frames(struct slice *s)
 			continue;
 		r = store_change(st);
 		if (r == 0)
-			r = drain(s, store_query(st,
-					     "DELETE FROM frame WHERE device = ? AND frame_id = ? RETURNING bytes", "tt",
-					     s->p->trim_device, s->p->trim_frame));
+			r = drain(s,
+				store_query(st,
+					"DELETE FROM frame WHERE device = ? AND frame_id = ? RETURNING bytes",
+					"tt", s->p->trim_device, s->p->trim_frame));
 		s->done->frames++;
 		r = r < 0 ? r : 1;
 	}

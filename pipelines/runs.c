@@ -214,7 +214,8 @@ void pipelines_poke(struct pipelines *p)
 	int r = cancel_ordered(p);
 	if (r == 0)
 		r = timeouts_due(p);
-	if (r == 0)
+	/* What is made while the disk is full stays in memory: they are due later. */
+	if (r == 0 && !store_held(p->o.store))
 		r = schedules_due(p);
 	if (r == 0)
 		r = foreach_more(p);

@@ -173,6 +173,7 @@ struct pipelines_options {
 	const char *state_dir; /* work/ and logs/ are made in it; work/ is emptied: what it holds died with
 				  its run */
 	uint64_t log_bytes_max;
+	uint64_t reserve_bytes; /* a stage that fails while less is left on the disk is tried again */
 	struct stage_launcher launcher;
 	struct product_sink sink;
 	/* Heard of, within the turn, when a run has ended. May be NULL. */

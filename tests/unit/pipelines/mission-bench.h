@@ -49,6 +49,7 @@ struct bench {
 	int64_t now_s, mono_s;
 	char image[80];
 	uint32_t tasks; /* at once */
+	uint64_t reserve; /* less than so much is left on the disk when it is UINT64_MAX */
 };
 extern struct bench bench;
 

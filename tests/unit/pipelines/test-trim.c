@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Retention against a model: runs of many kinds are made by a seed, some go on, some are needed outside, and then
- * history is cut by age, by number and by bytes, with a power cut in the middle. What must stay is worked out from the
- * table before; afterwards nothing else may be left: no row of a run that is gone, no artifact that no row names, no
- * log.
+ * Retention against a model: runs of many kinds are made by a seed, some go on, some are needed outside, and
+ * then history is cut by age, by number and by bytes, with a power cut in the middle. What must stay is
+ * worked out from the table before; afterwards nothing else may be left: no row of a run that is gone, no
+ * artifact that no row names, no log.
  */
 #include "mission-bench.h"
 
@@ -20,18 +20,20 @@
 #define RUNS_MAX 256
 
 static const char head[] = "perigee: v1\npayload: p\n";
-static const char w_text[] =
-	"workflow: w\n"
-	"params: {n: 1}\n"
-	"triggers: [{event: image.acquired, device: cam0}]\n"
-	"stages:\n"
-	"  a: {image: i, params: {n: $params.n}, args: ['x<params'], cache: true, outputs: {x: {max: 64B, type: json}}}\n"
-	"  b: {image: i, foreach: {over: [1, 2, 3], parallel: 2}, params: {n: $params.n, i: $item}, args: ['y<params'],"
-	" retry: {limit: 1, on: [failed]}, outputs: {y: {max: 64B, type: json}}}\n"
-	"  c: {uses: v, params: {n: $params.n}}\n";
-static const char v_text[] = "workflow: v\n"
+static const char w_text[] = "workflow: w\n"
 			     "params: {n: 1}\n"
-			     "stages: {s: {image: i, params: {v: $params.n}, args: ['o<params'], outputs: {o: 64B}}}\n";
+			     "triggers: [{event: image.acquired, device: cam0}]\n"
+			     "stages:\n"
+			     "  a: {image: i, params: {n: $params.n}, args: ['x<params'], cache: true, "
+			     "outputs: {x: {max: 64B, type: json}}}\n"
+			     "  b: {image: i, foreach: {over: [1, 2, 3], parallel: 2}, params: {n: "
+			     "$params.n, i: $item}, args: ['y<params'],"
+			     " retry: {limit: 1, on: [failed]}, outputs: {y: {max: 64B, type: json}}}\n"
+			     "  c: {uses: v, params: {n: $params.n}}\n";
+static const char v_text[] =
+	"workflow: v\n"
+	"params: {n: 1}\n"
+	"stages: {s: {image: i, params: {v: $params.n}, args: ['o<params'], outputs: {o: 64B}}}\n";
 static const char hold_text[] = "workflow: h\nstages: {s: {image: i, args: [hold], outputs: {z: 8B}}}\n";
 static char big_text[2048];
 
@@ -85,7 +87,8 @@ static void read_model(void)
 
 	n_model = 0;
 	assert_int_equal(sqlite3_prepare_v2(store_db(bench.store),
-				 "SELECT id, ifnull(parent, 0), state, created_ns, ifnull(ended_ns, 0) FROM run ORDER BY id",
+				 "SELECT id, ifnull(parent, 0), state, created_ns, ifnull(ended_ns, 0) FROM "
+				 "run ORDER BY id",
 				 -1, &q, NULL),
 		SQLITE_OK);
 	while (sqlite3_step(q) == SQLITE_ROW) {
@@ -93,8 +96,10 @@ static void read_model(void)
 		int64_t parent = sqlite3_column_int64(q, 1);
 
 		assert_true(n_model < RUNS_MAX);
-		*r = (struct model_run){.id = sqlite3_column_int64(q, 0), .state = sqlite3_column_int64(q, 2),
-			.created = sqlite3_column_int64(q, 3), .ended = sqlite3_column_int64(q, 4)};
+		*r = (struct model_run){.id = sqlite3_column_int64(q, 0),
+			.state = sqlite3_column_int64(q, 2),
+			.created = sqlite3_column_int64(q, 3),
+			.ended = sqlite3_column_int64(q, 4)};
 		r->root = parent ? find(parent)->root : r->id;
 	}
 	sqlite3_finalize(q);
@@ -166,9 +171,10 @@ static struct artifact_swept sweep(void)
 	return swept;
 }
 
-static const char named[] = "SELECT count(DISTINCT digest) FROM (SELECT digest FROM run_input UNION SELECT digest FROM"
-			    " run_output UNION SELECT digest FROM run_item_output UNION SELECT digest FROM"
-			    " stage_cache_output UNION SELECT digest FROM frame)";
+static const char named[] =
+	"SELECT count(DISTINCT digest) FROM (SELECT digest FROM run_input UNION SELECT digest FROM"
+	" run_output UNION SELECT digest FROM run_item_output UNION SELECT digest FROM"
+	" stage_cache_output UNION SELECT digest FROM frame)";
 
 static void check_rows(void)
 {
@@ -177,21 +183,27 @@ static void check_rows(void)
 	char sql[256];
 
 	for (size_t i = 0; i < ARRAY_LEN(tables); i++) {
-		snprintf(sql, sizeof(sql), "SELECT count(*) FROM %s WHERE run NOT IN (SELECT id FROM run)", tables[i]);
+		snprintf(sql, sizeof(sql), "SELECT count(*) FROM %s WHERE run NOT IN (SELECT id FROM run)",
+			tables[i]);
 		assert_int_equal(number(sql), 0);
 	}
 	assert_int_equal(number("SELECT count(*) FROM task WHERE run NOT IN (SELECT id FROM run) AND id <"
 				" (SELECT max(id) FROM task)"),
 		0);
 	assert_int_equal(number("SELECT count(*) FROM attempt WHERE task NOT IN (SELECT id FROM task)"), 0);
-	assert_int_equal(number("SELECT count(*) FROM workflow_text WHERE digest NOT IN (SELECT digest FROM run)"), 0);
-	assert_int_equal(number("SELECT count(*) FROM run WHERE digest NOT IN (SELECT digest FROM workflow_text)"), 0);
+	assert_int_equal(
+		number("SELECT count(*) FROM workflow_text WHERE digest NOT IN (SELECT digest FROM run)"), 0);
+	assert_int_equal(
+		number("SELECT count(*) FROM run WHERE digest NOT IN (SELECT digest FROM workflow_text)"), 0);
 	assert_int_equal(pipelines_runs(bench.pipelines), number("SELECT count(*) FROM run"));
 	for (size_t i = 0; i < n_model; i++) {
-		snprintf(sql, sizeof(sql), "SELECT count(*) FROM run WHERE id = %lld", (long long)model[i].id);
+		snprintf(
+			sql, sizeof(sql), "SELECT count(*) FROM run WHERE id = %lld", (long long)model[i].id);
 		if (number(sql) != model[i].stays)
-			fail_msg("run %lld %s", (long long)model[i].id, model[i].stays ? "is gone" : "is still there");
-		snprintf(sql, sizeof(sql), "SELECT count(*) FROM run_stage WHERE run = %lld", (long long)model[i].id);
+			fail_msg("run %lld %s", (long long)model[i].id,
+				model[i].stays ? "is gone" : "is still there");
+		snprintf(sql, sizeof(sql), "SELECT count(*) FROM run_stage WHERE run = %lld",
+			(long long)model[i].id);
 		assert_int_equal(number(sql) > 0, model[i].stays);
 	}
 }
@@ -223,7 +235,8 @@ static void frame(int n)
 {
 	char path[PATH_MAX], text[32], id[32];
 	static const char *const payloads[] = {"p", "other", NULL};
-	struct frame_event e = {.device = n % 3 ? "cam0" : "cam1", .frame_id = id, .time = clock_utc(), .payloads = payloads};
+	struct frame_event e = {
+		.device = n % 3 ? "cam0" : "cam1", .frame_id = id, .time = clock_utc(), .payloads = payloads};
 
 	snprintf(path, sizeof(path), "%s/input", bench.dir);
 	snprintf(text, sizeof(text), "frame %d", n);
@@ -269,11 +282,13 @@ static void write_texts(void)
 {
 	static char texts[4][2048];
 	const char *parts[] = {w_text, v_text, hold_text, big_text};
-	size_t n = (size_t)snprintf(big_text, sizeof(big_text), "workflow: big\nstages:\n  b: {image: i, foreach: {over: [");
+	size_t n = (size_t)snprintf(
+		big_text, sizeof(big_text), "workflow: big\nstages:\n  b: {image: i, foreach: {over: [");
 
 	for (int i = 0; i < 90; i++)
 		n += (size_t)snprintf(big_text + n, sizeof(big_text) - n, "%s%d", i ? ", " : "", i);
-	snprintf(big_text + n, sizeof(big_text) - n, "], parallel: 60}, args: ['x=$item'], outputs: {x: {max: 8B, type: json}}}\n");
+	snprintf(big_text + n, sizeof(big_text) - n,
+		"], parallel: 60}, args: ['x=$item'], outputs: {x: {max: 8B, type: json}}}\n");
 	for (size_t i = 0; i < 4; i++) {
 		snprintf(texts[i], sizeof(texts[i]), "%s%s", head, parts[i]);
 		bench.texts[i] = texts[i];
@@ -293,7 +308,8 @@ static void test_model(void **state)
 		needed_seed = rnd(&seed) % 3;
 		for (int pass = 0; pass < 3; pass++) {
 			int64_t age_s = (int64_t)(rnd(&seed) % 40000), limit = (int64_t)(rnd(&seed) % 70) + 1;
-			struct pipelines_trim t = {.runs = limit, .ended_before = {clock_utc().ns - age_s * NS_PER_S}};
+			struct pipelines_trim t = {
+				.runs = limit, .ended_before = {clock_utc().ns - age_s * NS_PER_S}};
 
 			bench.trace[0] = bench.products[0] = '\0';
 			read_model();
@@ -308,8 +324,8 @@ static void test_model(void **state)
 	needed_seed = 0;
 }
 
-/* A run that was half removed when the power went is removed whole by the next life, though nothing would begin
- * its removal then. */
+/* A run that was half removed when the power went is removed whole by the next life, though nothing would
+ * begin its removal then. */
 static void test_half_removed(void **state)
 {
 	struct pipelines_trim t = {.runs = 1000, .ended_before = {INT64_MAX}};
@@ -341,7 +357,8 @@ static void test_half_removed(void **state)
 	bench_close();
 }
 
-/* So many bytes are given up: history first, then the cache; and a young artifact stays though nothing names it. */
+/* So many bytes are given up: history first, then the cache; and a young artifact stays though nothing names
+ * it. */
 static void test_bytes(void **state)
 {
 	struct pipelines_trim t = {.runs = 1000, .bytes = 1};
