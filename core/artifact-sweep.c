@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Artifacts that nothing refers to are removed, but for young ones: what was just kept is not referred to yet. */
+/* Artifacts that nothing refers to are removed, but for young ones: what was just kept is not referred to
+ * yet. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>

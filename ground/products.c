@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How long products, and the runs that they are of, must stay on board; the tables are those of downlink_table.c. */
+/* How long products, and the runs that they are of, must stay on board; the tables are those of
+ * downlink_table.c. */
 #include "downlink_table.h"
 
 #define FORGET_AT_ONCE 64
@@ -21,15 +22,15 @@ static int yes(sqlite3_stmt *q)
 int products_need(struct store *store, int64_t run)
 {
 	return yes(store_query(store,
-		"SELECT EXISTS(SELECT 1 FROM product WHERE run = ? AND (state < 2 OR keep_until > ?))", "ii", run,
-		clock_utc().ns));
+		"SELECT EXISTS(SELECT 1 FROM product WHERE run = ? AND (state < 2 OR keep_until > ?))", "ii",
+		run, clock_utc().ns));
 }
 
 int products_want(struct store *store, const struct digest *digest)
 {
 	return yes(store_query(store,
-		"SELECT EXISTS(SELECT 1 FROM product WHERE digest = ? AND (state < 2 OR keep_until > ?))", "bi",
-		digest->bytes, DIGEST_BYTES, clock_utc().ns));
+		"SELECT EXISTS(SELECT 1 FROM product WHERE digest = ? AND (state < 2 OR keep_until > ?))",
+		"bi", digest->bytes, DIGEST_BYTES, clock_utc().ns));
 }
 
 /* The newest batch stays: its number must not be given twice. */
@@ -45,8 +46,9 @@ static int forget_batch(struct store *store, int64_t seq)
 static int forget_some(struct store *store, int64_t run, int64_t ret_batches[FORGET_AT_ONCE])
 {
 	sqlite3_stmt *q = store_query(store,
-		"DELETE FROM product WHERE id IN (SELECT id FROM product WHERE run = ? LIMIT ?) RETURNING batch", "ii",
-		run, (int64_t)FORGET_AT_ONCE);
+		"DELETE FROM product WHERE id IN (SELECT id FROM product WHERE run = ? LIMIT ?) RETURNING "
+		"batch",
+		"ii", run, (int64_t)FORGET_AT_ONCE);
 	int n = 0, rc = SQLITE_ERROR;
 
 	while (q && n < FORGET_AT_ONCE && (rc = sqlite3_step(q)) == SQLITE_ROW)

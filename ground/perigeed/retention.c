@@ -2,8 +2,9 @@
 /*
  * What is kept of the past, within the mission file's bounds. Two halves that take turns:
  *
- *   rows    in the loop, some milliseconds at a time: old runs, what belongs to them, and products that are down
- *   files   in a worker with a database connection of its own: logs and artifacts that no row refers to any more
+ *   rows    in the loop, some milliseconds at a time: old runs, what belongs to them, and products that are
+ * down files   in a worker with a database connection of its own: logs and artifacts that no row refers to
+ * any more
  *
  * The worker counts what is left. When that is more than the mission allows, so much more history goes.
  */
@@ -36,7 +37,8 @@ static int wanted(void *user, const struct digest *digest)
 static int sweep_folder(struct perigeed *d, struct store *s, unsigned folder)
 {
 	struct retention *k = &d->retention;
-	struct artifact_sweep sweep = {.wanted = wanted, .user = s, .older_than = {clock_utc().ns - YOUNG_NS}};
+	struct artifact_sweep sweep = {
+		.wanted = wanted, .user = s, .older_than = {clock_utc().ns - YOUNG_NS}};
 	int r = store_exec(s, "BEGIN", "");
 
 	if (r == 0)
@@ -131,7 +133,8 @@ static void end_of_rows(struct perigeed *d)
 	struct retention *k = &d->retention;
 
 	if (k->pass_removed)
-		log_info("cleared away: %llu runs and what belonged to them", (unsigned long long)k->pass_removed);
+		log_info("cleared away: %llu runs and what belonged to them",
+			(unsigned long long)k->pass_removed);
 	/* Their artifacts are still there: look at once, when they are what is too much. */
 	if (k->pass_removed && k->known && k->artifacts.kept_bytes > d->mission->storage.artifacts_bytes)
 		k->next.ns = 0;
@@ -170,7 +173,8 @@ static void on_tick(uv_timer_t *t)
 	if (d->status != 0 || store_held(d->store))
 		return;
 	bool steady = clock_is_steady(k);
-	k->rows_due |= pipelines_runs(d->pipelines) > d->mission->storage.runs && clock_mono().ns >= k->next_rows.ns;
+	k->rows_due |=
+		pipelines_runs(d->pipelines) > d->mission->storage.runs && clock_mono().ns >= k->next_rows.ns;
 	if (k->rows_due) {
 		int r = trim_rows(d);
 		if (r < 0) {
@@ -195,7 +199,8 @@ static void remove_orphans(const char *state)
 
 	for (struct dirent *e; dir && (e = readdir(dir));)
 		if (!strncmp(e->d_name, "tmp-", 4) &&
-			path_format(path, sizeof(path), "%s/%s", images, e->d_name) == 0 && dir_remove(path) < 0)
+			path_format(path, sizeof(path), "%s/%s", images, e->d_name) == 0 &&
+			dir_remove(path) < 0)
 			log_warning("%s cannot be removed", path);
 	if (dir)
 		closedir(dir);
@@ -239,7 +244,8 @@ cJSON *retention_status(struct perigeed *d)
 	add(runs, "kept", (uint64_t)pipelines_runs(d->pipelines));
 	add(runs, "limit", m->storage.runs);
 	if (k->known) {
-		cJSON *artifacts = cJSON_AddObjectToObject(j, "artifacts"), *logs = cJSON_AddObjectToObject(j, "logs");
+		cJSON *artifacts = cJSON_AddObjectToObject(j, "artifacts"),
+		      *logs = cJSON_AddObjectToObject(j, "logs");
 
 		add(artifacts, "kept", k->artifacts.kept);
 		add(artifacts, "bytes", k->artifacts.kept_bytes);
