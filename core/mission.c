@@ -214,7 +214,7 @@ static void read_version(struct reader *r, struct ynode *n)
 static void read_mission(struct reader *r, struct ynode *root)
 {
 	static const char *const known[] = {"perigee", "mission", "spacecraft", "workflows", "images", "policy",
-		"state", "run-as", "budget", "queue", "quotas", "logs", "storage", "unikernels",
+		"state", "run-as", "budget", "queue", "quotas", "energy", "logs", "storage", "unikernels",
 		"downlink"};
 	struct mission *m = r->m;
 
@@ -230,6 +230,7 @@ static void read_mission(struct reader *r, struct ynode *root)
 	read_path(r, y_get(root, "state"), &m->state);
 	read_name(r, y_get(root, "run-as"), m->run_as);
 	read_budget(r, y_get(root, "budget"));
+	mission_read_energy(m, y_get(root, "energy"), r->c);
 	mission_read_queue(m, y_get(root, "queue"), y_get(root, "quotas"), r->c);
 	y_size(r->c, y_get(root, "logs"), UINT64_C(1) << 30, &m->log_bytes_max);
 	read_storage(r, y_get(root, "storage"));

@@ -86,6 +86,22 @@ static void print_task(const cJSON *t)
 		text(t, "workflow"), text(t, "payload"), json_num(t, "priority", 0));
 }
 
+static void print_energy(const cJSON *j)
+{
+	const cJSON *energy = list(j, "energy"), *power = list(j, "power");
+
+	if (power && cJSON_IsTrue(list(power, "known")))
+		printf("battery: %.0f %%, in %s%s\n", json_num(power, "battery_percent", 0),
+			cJSON_IsTrue(list(power, "in_sunlight")) ? "sunlight" : "eclipse",
+			cJSON_IsTrue(list(power, "only_critical")) ? "; only the critical class starts" : "");
+	else if (power)
+		printf("battery: not known; only the critical class starts\n");
+	if (json_num(energy, "orbit_budget_j", 0) > 0)
+		printf("energy: %.1f of %.1f J in this orbit, %.1f J declared by what runs\n",
+			json_num(energy, "orbit_j", 0), json_num(energy, "orbit_budget_j", 0),
+			json_num(energy, "reserved_j", 0));
+}
+
 static void print_running(const cJSON *j)
 {
 	const cJSON *t, *budget = list(j, "budget"), *used = list(j, "used");
@@ -195,6 +211,7 @@ int command_queue(int argc, char **argv)
 	if (*text(reply, "paused_by") && strcmp(text(reply, "paused_by"), "-"))
 		printf("nothing starts: %s\n", text(reply, "paused_by"));
 	printf("%7s  %-28s %-18s %-16s %4s\n", "TASK", "RUN.STAGE", "WORKFLOW", "PAYLOAD", "PRIO");
+	print_energy(reply);
 	print_running(reply);
 	print_waiting(reply);
 	print_orders(reply);

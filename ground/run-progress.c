@@ -117,7 +117,7 @@ static const char *sign_of(const char *state)
 	static const struct {
 		const char *state, *sign;
 	} signs[] = {{"running", ">"}, {"done", "+"}, {"failed", "!"}, {"cancelled", "x"}, {"expired", "x"},
-		{"skipped", "-"}, {"retrying", "~"}, {"asking", "?"}, {"queued", "."}};
+		{"skipped", "-"}, {"retrying", "~"}, {"asking", "?"}, {"queued", "."}, {"frozen", "="}};
 
 	for (size_t i = 0; i < ARRAY_LEN(signs); i++)
 		if (!strcmp(signs[i].state, state))
@@ -147,8 +147,8 @@ static void format_line(const struct line *l, char *ret, size_t cap)
 
 static bool settled(const struct line *l)
 {
-	return strcmp(l->state, "running") && strcmp(l->state, "retrying") && strcmp(l->state, "asking") &&
-	       strcmp(l->state, "failed");
+	return strcmp(l->state, "running") && strcmp(l->state, "frozen") && strcmp(l->state, "retrying") &&
+	       strcmp(l->state, "asking") && strcmp(l->state, "failed");
 }
 
 static void put_line(struct progress *p, const char *text)

@@ -29,7 +29,7 @@ static const char *const schema[] = {
 	" bytes INTEGER NOT NULL, json TEXT, PRIMARY KEY(run, stage, name)) WITHOUT ROWID",
 
 	/* The whole language. Digests are text everywhere, in columns named so: retention looks for them. */
-	"ALTER TABLE run ADD COLUMN params TEXT;"        /* JSON object; NULL: none */
+	"ALTER TABLE run ADD COLUMN params TEXT;"         /* JSON object; NULL: none */
 	"ALTER TABLE run ADD COLUMN deadline_ns INTEGER;" /* 0: none; NULL: of a run from before this step */
 	"ALTER TABLE run ADD COLUMN phase INTEGER NOT NULL DEFAULT 0;"
 	"ALTER TABLE run ADD COLUMN outcome INTEGER;" /* the state that it will end in, once that is known */
@@ -103,7 +103,7 @@ const char *run_state_name(int64_t state)
 const char *stage_state_name(int64_t state)
 {
 	static const char *const names[] = {"waiting", "queued", "running", "done", "failed", "skipped",
-		"retrying", "asking", "cancelled"};
+		"retrying", "asking", "cancelled", "frozen"};
 
 	return state >= 0 && state < STAGE_STATE_MAX ? names[state] : "unknown";
 }

@@ -48,7 +48,8 @@ static int keep_attempt(struct pipelines *p, const struct task *t, const char *r
 	int r = store_change(p->o.store);
 
 	return r == 0 ? store_exec(p->o.store,
-				"INSERT OR REPLACE INTO run_attempt(run, stage, item, attempt, ended_ns, reason)"
+				"INSERT OR REPLACE INTO run_attempt(run, stage, item, attempt, ended_ns, "
+				"reason)"
 				" VALUES(?, ?, ?, ?, ?, ?)",
 				"itiiit", t->run, t->stage, t->item, (int64_t)t->attempt, clock_utc().ns,
 				reason)
@@ -70,6 +71,23 @@ void runs_task_again(void *user, const struct task *t, struct utc_time not_befor
 		log_error("run %lld: what stage %s came to is not recorded", (long long)t->run, t->stage);
 	if (t->item < 0)
 		tell(p, t, STAGE_RETRYING, reason);
+}
+
+/* Of a foreach's elements only the queue knows it. */
+void runs_task_frozen(void *user, const struct task *t, bool frozen, const char *reason)
+{
+	struct pipelines *p = user;
+	enum stage_state now = frozen ? STAGE_FROZEN : STAGE_RUNNING;
+
+	if (t->item >= 0)
+		return;
+	if (store_exec(p->o.store,
+		    "UPDATE run_stage SET state = ?, reason = CASE WHEN ending > 0 THEN reason ELSE ? END"
+		    " WHERE run = ? AND stage = ?",
+		    "itit", (int64_t)now, reason, t->run, t->stage) < 0)
+		log_error("run %lld: that stage %s %s is not recorded", (long long)t->run, t->stage,
+			frozen ? "stands still" : "goes on");
+	tell(p, t, now, reason);
 }
 
 /* What was ordered for it: "ending" and why; STAGE_CANCELLED and no reason when nothing was. */

@@ -17,7 +17,7 @@ static int resume_stage(struct run_now *run, size_t stage)
 	struct stage_now *now = &run->stages[stage];
 	bool foreach = s->foreach.source != WF_NO_FOREACH;
 
-	if (now->state != STAGE_QUEUED && now->state != STAGE_RUNNING)
+	if (now->state != STAGE_QUEUED && now->state != STAGE_RUNNING && now->state != STAGE_FROZEN)
 		return 0;
 	if (foreach)
 		return foreach_resume(run, stage);
@@ -110,9 +110,14 @@ int pipelines_create(const struct pipelines_options *o, struct pipelines **ret_p
 	p->state_dir = strdup(o->state_dir);
 	p->o.state_dir = p->state_dir;
 	scheduler_plug(o->scheduler,
-		&(struct task_runner){.start = stage_start, .stop = stage_stop, .user = p},
+		&(struct task_runner){.start = stage_start,
+			.stop = stage_stop,
+			.freeze = stage_freeze,
+			.can_freeze = stage_can_freeze,
+			.user = p},
 		&(struct task_owner){.on_started = runs_task_started,
 			.on_again = runs_task_again,
+			.on_frozen = runs_task_frozen,
 			.on_ended = runs_task_ended,
 			.user = p});
 	r = p->state_dir ? stage_runs_prepare(p) : -ENOMEM;
@@ -167,7 +172,8 @@ int pipelines_add(struct pipelines *p, struct workflow *w, struct complaints *c)
 			continue;
 		if (!p->o.launcher.check_unikernel)
 			y_complain(c, at, "there are no unikernels here");
-		else if (p->o.launcher.check_unikernel(p->o.launcher.user, w->stages[i].image, why, sizeof(why)) < 0)
+		else if (p->o.launcher.check_unikernel(
+				 p->o.launcher.user, w->stages[i].image, why, sizeof(why)) < 0)
 			y_complain(c, at, "%s", why);
 	}
 	if (c->total)

@@ -30,6 +30,7 @@ enum stage_state {
 	STAGE_RETRYING = 6,
 	STAGE_ASKING = 7, /* for approval */
 	STAGE_CANCELLED = 8,
+	STAGE_FROZEN = 9, /* it runs, but stands still for something more important */
 	STAGE_STATE_MAX
 };
 
@@ -261,6 +262,7 @@ void foreach_abandon(struct pipelines *p);
 
 void runs_task_started(void *user, const struct task *t, struct utc_time at);
 void runs_task_again(void *user, const struct task *t, struct utc_time not_before, const char *reason);
+void runs_task_frozen(void *user, const struct task *t, bool frozen, const char *reason);
 void runs_task_ended(void *user, const struct task *t, enum task_state state, const struct task_end *end);
 
 /* ---- stage-values.c: what a stage is given ---- */
@@ -280,6 +282,7 @@ void stage_values_finish(struct stage_values *v);
 int stage_start(void *user, const struct task *task);
 int stage_stop(void *user, int64_t task);
 int stage_freeze(void *user, int64_t task, bool frozen);
+bool stage_can_freeze(void *user);
 WARN_UNUSED int stage_runs_prepare(struct pipelines *p);
 /* Forgets what was being executed: the database has it as running, so it is interrupted. */
 void stage_runs_abandon(struct pipelines *p);

@@ -50,6 +50,13 @@ int stage_freeze(void *user, int64_t task, bool frozen)
 	return p->o.launcher.freeze(p->o.launcher.user, task, frozen);
 }
 
+bool stage_can_freeze(void *user)
+{
+	const struct stage_launcher *l = &((struct pipelines *)user)->o.launcher;
+
+	return l->freeze && (!l->can_freeze || l->can_freeze(l->user));
+}
+
 /* ---- the start ---- */
 
 static int find_stage(struct active *a)

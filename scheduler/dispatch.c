@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The decision: first what time has settled (deadlines, backoffs, what is condemned), then the
- * head of the queue while it fits, then what may go in front of a head that does not.
+ * The decision: first what time has settled, then what stands still and may go on, then the head of the queue
+ * while it fits or may make itself room, then what may go in front of a head that does not.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -33,143 +33,12 @@ size_t holdings(const struct scheduler *s, struct holding ret[QUEUE_RUNNING_MAX]
 	for (size_t i = 0; i < s->n_running; i++) {
 		const struct running *r = &s->running[i];
 
-		ret[i] = (struct holding){
-			.load = r->load, .ends_ns = r->task.time_ns ? r->started.ns + r->task.time_ns : 0};
+		/* What is being stopped, or stands still, may end or go on at any moment. */
+		bool known = r->task.time_ns && !r->frozen && !r->stopping && !r->cancelled;
+		ret[i] = (struct holding){.load = r->held,
+			.ends_ns = known ? r->started.ns + r->task.time_ns + r->frozen_ns : 0};
 	}
 	return s->n_running;
-}
-
-/* ---- what is settled without a start ---- */
-
-/* The first row of a query that ends in what marks it: 1, 0 when there is none. */
-static int first_of(struct scheduler *s, sqlite3_stmt *q, struct candidate *ret, int64_t *ret_extra)
-{
-	int rc = q ? sqlite3_step(q) : SQLITE_ERROR;
-
-	if (rc == SQLITE_ROW) {
-		candidate_read(s, q, ret);
-		*ret_extra = sqlite3_column_int64(q, CANDIDATE_COLUMN_COUNT);
-	}
-	if (q)
-		sqlite3_reset(q);
-	return rc == SQLITE_ROW ? 1 : rc == SQLITE_DONE ? 0 : ERR_STORE;
-}
-
-static int expire(struct scheduler *s, struct utc_time now)
-{
-	struct candidate c;
-	int64_t at_ns;
-
-	while (now.ns >= s->due_at_ns) {
-		int r = first_of(s,
-			store_query(s->store,
-				"SELECT " CANDIDATE_COLUMNS ", deadline_ns FROM task"
-				" WHERE state = 0 AND deadline_ns > 0 ORDER BY deadline_ns LIMIT 1",
-				""),
-			&c, &at_ns);
-		if (r < 0)
-			return r;
-		s->due_at_ns = r ? at_ns : INT64_MAX;
-		if (now.ns < s->due_at_ns)
-			break;
-		if (s->slice == 0) {
-			s->more = true;
-			break;
-		}
-		s->slice--;
-		r = end_ready(s, &c, TASK_EXPIRED, "its deadline passed before it could start");
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
-static int end_backoffs(struct scheduler *s, struct utc_time now)
-{
-	struct candidate c;
-	int64_t at_ns;
-
-	while (now.ns >= s->backoff_at_ns) {
-		int r = first_of(s,
-			store_query(s->store,
-				"SELECT " CANDIDATE_COLUMNS ", not_before_ns FROM task"
-				" WHERE state = 0 AND not_before_ns > 0 ORDER BY not_before_ns LIMIT 1",
-				""),
-			&c, &at_ns);
-		if (r < 0)
-			return r;
-		s->backoff_at_ns = r ? at_ns : INT64_MAX;
-		if (now.ns < s->backoff_at_ns)
-			break;
-		if (s->slice == 0) {
-			s->more = true;
-			break;
-		}
-		s->slice--;
-		r = store_change(s->store);
-		if (r == 0)
-			r = store_exec(s->store,
-				"UPDATE task SET not_before_ns = 0, blocked = blocked & ~4 WHERE id = ?", "i",
-				c.task.id);
-		if (r < 0)
-			return r;
-		lane_forget(s, c.lane);
-	}
-	return 0;
-}
-
-/* Those under which something broke as often as the rules allow. */
-static int condemn_poison(struct scheduler *s)
-{
-	if (!s->suspects)
-		return 0;
-	s->suspects = false;
-	int r = s->rules.poison ? store_change(s->store) : 0;
-	if (r < 0 || !s->rules.poison)
-		return r;
-	r = store_exec(s->store,
-		"UPDATE task SET blocked = blocked | 8 WHERE state = 0 AND suspected > 0 AND suspected >= ?",
-		"i", (int64_t)s->rules.poison);
-	if (r == 0 && sqlite3_changes(store_db(s->store)) > 0)
-		s->condemned = true;
-	return r;
-}
-
-static int end_condemned(struct scheduler *s)
-{
-	struct candidate c;
-	int64_t blocked;
-	int r = condemn_poison(s);
-
-	while (r == 0 && s->condemned) {
-		char reason[TASK_REASON_BYTES];
-		r = first_of(s,
-			store_query(s->store,
-				"SELECT " CANDIDATE_COLUMNS ", blocked FROM task"
-				" WHERE state = 0 AND blocked >= 8 ORDER BY id LIMIT 1",
-				""),
-			&c, &blocked);
-		s->condemned = r > 0;
-		if (r <= 0)
-			break;
-		if (s->slice == 0) {
-			s->more = true;
-			return 0;
-		}
-		s->slice--;
-		if (blocked & BLOCK_CANCEL)
-			r = reason_of(s, c.task.id, reason);
-		else
-			snprintf(reason, sizeof(reason),
-				"its sandbox or the machine broke under it %u times, the last time without "
-				"an end"
-				" on record; it will not be tried again",
-				s->rules.poison);
-		if (r < 0)
-			break;
-		r = end_ready(s, &c, blocked & BLOCK_CANCEL ? TASK_CANCELLED : TASK_POISON, reason);
-	}
-	return r;
 }
 
 /* ---- starts ---- */
@@ -195,7 +64,7 @@ int queue_head(struct scheduler *s, struct utc_time now, struct candidate **ret_
 	struct candidate *best = NULL, *head;
 
 	for (size_t i = 0; i < s->n_lanes; i++) {
-		if (s->lanes[i].waiting == 0 || lane_passed_over(s, i, now))
+		if (s->lanes[i].waiting == 0 || lane_passed_over(s, i, now, NULL))
 			continue;
 		int r = lane_head(s, i, &head);
 		if (r < 0)
@@ -229,8 +98,13 @@ static int start_task(
 		return r;
 	}
 	struct load l = load_of(s, c);
-	s->running[s->n_running++] =
-		(struct running){.task = c->task, .load = l, .lane = c->lane, .started = clock_mono()};
+	s->running[s->n_running++] = (struct running){.task = c->task,
+		.load = l,
+		.held = l,
+		.energy_mj = c->energy_mj,
+		.lane = c->lane,
+		.started = clock_mono()};
+	s->reserved_mj += c->energy_mj;
 	load_add(&s->used, &l);
 	count_move(s, c->lane, TASK_READY, TASK_RUNNING);
 	s->owner.on_started(s->owner.user, &p->task, now);
@@ -263,7 +137,7 @@ static int followers(struct scheduler *s, const struct candidate *head, struct u
 	size_t n = 0;
 
 	for (size_t i = 0; i < s->n_lanes && n + BACKFILL_PER_LANE <= BACKFILL_MAX; i++) {
-		if (s->lanes[i].waiting == 0 || lane_passed_over(s, i, now))
+		if (s->lanes[i].waiting == 0 || lane_passed_over(s, i, now, NULL))
 			continue;
 		int got = lane_after(s, i, i == head->lane ? head : NULL, ret + n, BACKFILL_PER_LANE);
 		if (got < 0)
@@ -274,13 +148,48 @@ static int followers(struct scheduler *s, const struct candidate *head, struct u
 	return (int)n;
 }
 
-/* The head does not fit. What is behind it may use what it cannot, if that does not delay it. */
-static int fill_gap(struct scheduler *s, const struct candidate *first, struct utc_time now)
+/* By when somebody who wants energy may start: with the next orbit. */
+static int64_t orbit_in_ns(const struct scheduler *s, struct utc_time now)
+{
+	return next_slice(s, SPAN_ORBIT, now).ns - now.ns;
+}
+
+static bool fits_now(const struct scheduler *s, const struct load *l)
+{
+	return s->n_running < QUEUE_RUNNING_MAX && load_fits(&s->budget, &s->used, l);
+}
+
+/* Others that stand still, beside the one that goes first. */
+static int thaw_in_gap(
+	struct scheduler *s, const struct running *first, struct reservation *r, int64_t mono_ns)
+{
+	for (struct running *f = first ? next_frozen(s, first) : NULL; f;) {
+		struct load l = thaw_load(f);
+		int64_t ran_ns = mono_ns - f->started.ns - stood_still_ns(f);
+		int64_t left_ns = f->task.time_ns > ran_ns ? f->task.time_ns - ran_ns : 0;
+
+		if (load_fits(&s->budget, &s->used, &l) && backfill(r, &l, left_ns, mono_ns)) {
+			int err = thaw(s, f);
+			if (err < 0)
+				return err;
+		}
+		f = next_frozen(s, f);
+	}
+	return 0;
+}
+
+/*
+ * What goes first does not fit: the head of the queue, or (head NULL) one that stands still. What is behind
+ * it may use what it cannot, if that does not delay it.
+ */
+static int fill_gap(
+	struct scheduler *s, const struct candidate *first, const struct running *frozen, struct utc_time now)
 {
 	static struct candidate behind[BACKFILL_MAX]; /* one loop, one thread */
 	struct holding held[QUEUE_RUNNING_MAX];
-	const struct candidate head = *first;
-	struct load need = load_of(s, &head);
+	const struct candidate head = first ? *first : (struct candidate){.lane = s->n_lanes};
+	const int64_t over = first ? head.task.id : frozen->task.id;
+	struct load need = first ? load_of(s, &head) : thaw_load(frozen);
 	struct reservation r;
 	int64_t mono_ns = clock_mono().ns;
 
@@ -288,17 +197,21 @@ static int fill_gap(struct scheduler *s, const struct candidate *first, struct u
 		return 0;
 	if (!reserve(&s->budget, held, holdings(s, held), &need, mono_ns, &r))
 		return 0;
-	int n = followers(s, &head, now, behind);
+	if (first && energy_wanting(s, &head, now) && r.at_ns < mono_ns + orbit_in_ns(s, now))
+		r.at_ns = mono_ns + orbit_in_ns(s, now);
+	int err = thaw_in_gap(s, frozen, &r, mono_ns);
+	int n = err == 0 ? followers(s, &head, now, behind) : err;
 	if (n < 0)
 		return n;
 	for (int i = 0; i < n; i++) {
 		const struct candidate *c = &behind[i];
 		struct load l = load_of(s, c);
 
-		if ((c->deadline_ns && c->deadline_ns <= now.ns) || lane_passed_over(s, c->lane, now) ||
-			!load_fits(&s->budget, &s->used, &l) || !backfill(&r, &l, c->task.time_ns, mono_ns))
+		if ((c->deadline_ns && c->deadline_ns <= now.ns) || lane_passed_over(s, c->lane, now, NULL) ||
+			energy_wanting(s, c, now) || !fits_now(s, &l) ||
+			!backfill(&r, &l, c->task.time_ns, mono_ns))
 			continue;
-		int err = start_task(s, c, CHOSEN_BACKFILL, head.task.id, now);
+		err = start_task(s, c, CHOSEN_BACKFILL, over, now);
 		if (err < 0)
 			return err;
 		s->lanes[c->lane].known = false;
@@ -306,40 +219,64 @@ static int fill_gap(struct scheduler *s, const struct candidate *first, struct u
 	return 0;
 }
 
+/* 1: something has changed, look again; 0: the head waits. */
+static int start_or_make_room(struct scheduler *s, const struct candidate *head, struct utc_time now)
+{
+	struct load l = load_of(s, head);
+	struct candidate c = *head;
+	int r;
+
+	if (c.deadline_ns && c.deadline_ns <= now.ns) {
+		r = end_ready(s, &c, TASK_EXPIRED, "its deadline passed before it could start");
+	} else if (!scheduler_fits(s, c.task.cpus_milli, c.task.memory_bytes) || energy_never(s, &c)) {
+		/* The budget shrank since it was put: it would wait for ever, and everything behind it. */
+		r = end_ready(s, &c, TASK_FAILED, "it asks for more than the mission's budget has");
+	} else if (energy_wanting(s, &c, now)) {
+		return 0;
+	} else if (fits_now(s, &l)) {
+		r = start_head(s, c, now);
+	} else {
+		return make_room(s, &c);
+	}
+	return r < 0 ? r : 1;
+}
+
 static int start_what_fits(struct scheduler *s, struct utc_time now)
 {
 	struct candidate *head;
 	int r;
 
-	while ((r = queue_head(s, now, &head)) > 0) {
-		struct load l = load_of(s, head);
+	for (;;) {
+		struct running *frozen = next_frozen(s, NULL);
 
-		if (head->deadline_ns && head->deadline_ns <= now.ns) {
-			struct candidate late = *head;
-			r = end_ready(s, &late, TASK_EXPIRED, "its deadline passed before it could start");
-		} else if (!scheduler_fits(s, head->task.cpus_milli, head->task.memory_bytes)) {
-			/* The budget shrank since it was put: it would wait for ever, and everything behind
-			 * it. */
-			struct candidate large = *head;
-			r = end_ready(
-				s, &large, TASK_FAILED, "it asks for more than the mission's budget has");
-		} else if (load_fits(&s->budget, &s->used, &l)) {
-			r = start_head(s, *head, now);
+		r = queue_head(s, now, &head);
+		if (r < 0)
+			return r;
+		if (frozen && !(r && may_preempt(s, &head->task, &frozen->task))) {
+			struct load l = thaw_load(frozen);
+
+			if (!load_fits(&s->budget, &s->used, &l))
+				return fill_gap(s, NULL, frozen, now);
+			r = thaw(s, frozen);
+		} else if (r == 0) {
+			return 0;
 		} else {
-			return fill_gap(s, head, now);
+			r = start_or_make_room(s, head, now);
+			if (r == 0)
+				return fill_gap(s, head, NULL, now);
 		}
 		if (r < 0)
 			return r;
 	}
-	return r;
 }
 
 static void find_wake(struct scheduler *s, struct utc_time now)
 {
 	int64_t at_ns = s->due_at_ns < s->backoff_at_ns ? s->due_at_ns : s->backoff_at_ns;
 
-	if (s->day_awaited && next_day(now).ns < at_ns)
-		at_ns = next_day(now).ns;
+	for (enum span i = 0; i < SPAN_MAX; i++)
+		if (s->awaited[i] && next_slice(s, i, now).ns < at_ns)
+			at_ns = next_slice(s, i, now).ns;
 	if (s->more)
 		at_ns = now.ns;
 	s->wake_at.ns = at_ns == INT64_MAX ? 0 : at_ns;
@@ -351,18 +288,13 @@ int scheduler_dispatch(struct scheduler *s)
 	while (s->dirty) {
 		struct utc_time now = clock_utc();
 
-		s->dirty = s->more = s->day_awaited = false;
-		int r = expire(s, now);
-		if (r == 0)
-			r = end_backoffs(s, now);
-		if (r == 0)
-			r = end_condemned(s);
-		if (r == 0)
-			r = sweeps_go_on(s);
-		if (r == 0)
-			r = history_trim(s);
+		s->dirty = s->more = false;
+		memset(s->awaited, 0, sizeof(s->awaited));
+		int r = settle(s, now);
 		if (r == 0 && !*s->paused)
 			r = start_what_fits(s, now);
+		if (r == 0)
+			r = usage_save(s);
 		if (r < 0)
 			return r;
 		find_wake(s, now);

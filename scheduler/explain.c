@@ -128,7 +128,7 @@ static int show_ahead(struct explained *e, int64_t *ret_count)
 		return -ENOMEM;
 	*ret_count = 0;
 	for (size_t i = 0; i < s->n_lanes; i++) {
-		if (s->lanes[i].waiting == 0 || lane_passed_over(s, i, e->now))
+		if (s->lanes[i].waiting == 0 || lane_passed_over(s, i, e->now, NULL))
 			continue;
 		int before =
 			lane_ahead(s, i, &e->c, *ret_count > AHEAD_COUNTED ? AHEAD_SHOWN : AHEAD_COUNTED + 1);
@@ -185,8 +185,37 @@ static void show_until(struct explained *e, const struct load *need)
 		view_time(&e->v, e->j, "until", (struct utc_time){e->now.ns + r.at_ns - mono_ns});
 }
 
+static bool is_room_made(const struct explained *e)
+{
+	for (size_t i = 0; i < e->s->n_running; i++)
+		if (e->s->running[i].stopping && e->s->running[i].gave_way == e->c.task.id)
+			return true;
+	return false;
+}
+
+/* Something else than the order; false when it is the order. */
+static bool explain_power(struct explained *e)
+{
+	const struct queue_energy *rule = &e->s->rules.energy;
+	const char *wanting = energy_wanting(e->s, &e->c, e->now);
+
+	if (!wanting)
+		return false;
+	if (rule->guarded && e->s->power.known && e->s->power_low) {
+		double more = e->s->power.in_sunlight ? 0 : rule->eclipse_more_percent;
+		because(e, "the battery is at %.0f %%: only the critical class starts until it is at %.0f %%",
+			e->s->power.battery_percent, rule->resume_percent + more);
+	} else {
+		because(e, "%s", wanting);
+	}
+	if (!rule->guarded || (e->s->power.known && !e->s->power_low))
+		view_time(&e->v, e->j, "until", next_slice(e->s, SPAN_ORBIT, e->now));
+	return true;
+}
+
 static int explain_order(struct explained *e)
 {
+	const struct running *frozen = next_frozen(e->s, NULL);
 	struct load need = load_of(e->s, &e->c);
 	int64_t ahead;
 	int r = show_ahead(e, &ahead);
@@ -194,7 +223,14 @@ static int explain_order(struct explained *e)
 	if (r < 0)
 		return r;
 	bool missing = show_missing(e, &need);
-	if (ahead == 0 && missing) {
+	if (explain_power(e))
+		return 0;
+	if (ahead == 0 && is_room_made(e)) {
+		because(e, "it is the first, and starts when what is being stopped for it has ended");
+	} else if (ahead == 0 && frozen && !may_preempt(e->s, &e->c.task, &frozen->task)) {
+		because(e, "it is the first that waits, but task %lld stands still and goes on before it",
+			(long long)frozen->task.id);
+	} else if (ahead == 0 && missing) {
 		show_until(e, &need);
 		because(e, "it is the first, and waits until what runs leaves room for it%s",
 			e->c.suspected ? "; it runs alone, for something broke under it before" : "");
@@ -229,7 +265,8 @@ static void show_holder(struct explained *e)
 
 static int explain_waiting(struct explained *e)
 {
-	const char *passed_over = lane_passed_over(e->s, e->c.lane, e->now);
+	struct utc_time until;
+	const char *passed_over = lane_passed_over(e->s, e->c.lane, e->now, &until);
 
 	if (*e->s->paused) {
 		because(e, "nothing starts: %s", e->s->paused);
@@ -243,8 +280,8 @@ static int explain_waiting(struct explained *e)
 		because(e, "%s", passed_over);
 		if (e->s->lanes[e->c.lane].held)
 			show_holder(e);
-		else if (e->s->day_awaited)
-			view_time(&e->v, e->j, "until", next_day(e->now));
+		else if (until.ns)
+			view_time(&e->v, e->j, "until", until);
 	} else {
 		return explain_order(e);
 	}
@@ -253,10 +290,14 @@ static int explain_waiting(struct explained *e)
 
 static int explain_chosen(struct explained *e)
 {
+	const struct running *run = running_find(e->s, e->c.task.id);
 	bool filled = e->chosen == CHOSEN_BACKFILL;
+	char preempted[TASK_REASON_BYTES];
 
 	if (e->state == TASK_RUNNING && (e->blocked & BLOCK_CANCEL))
 		because(e, "it runs, and is being stopped: %s", e->reason);
+	else if (run && preempted_because(run, preempted, sizeof(preempted)))
+		because(e, "%s", preempted);
 	else if (e->state == TASK_RUNNING)
 		because(e,
 			filled ? "it was chosen because it fits beside what ran and does not delay the first"
@@ -264,6 +305,8 @@ static int explain_chosen(struct explained *e)
 	else
 		because(e, *e->reason ? "it is over, %s: %s" : "it is over, %s%s",
 			task_state_name((enum task_state)e->state), e->reason);
+	if (run && run->frozen)
+		e->v.bad |= !cJSON_AddTrueToObject(e->j, "frozen");
 	if (e->started_ns) {
 		view_time(&e->v, e->j, "started", (struct utc_time){e->started_ns});
 		view_text(&e->v, e->j, "chosen", filled ? "backfill" : "head");

@@ -134,11 +134,11 @@ static bool tries_left(struct scheduler *s, struct tries *t, const struct task_e
 }
 
 /* Puts it back for another try. */
-static int again(struct scheduler *s, const struct running *run, const struct task_end *end,
-	const struct tries *t, int64_t wait_ns)
+static int again(struct scheduler *s, const struct running *run, const char *outcome,
+	const struct task_end *end, const struct tries *t, int64_t wait_ns)
 {
 	struct utc_time not_before = {wait_ns > 0 ? clock_utc().ns + wait_ns : 0};
-	int r = attempt_record(s, run->task.id, end->broke ? "broke" : task_class_name(end->class), end);
+	int r = attempt_record(s, run->task.id, outcome, end);
 
 	if (r == 0)
 		r = store_exec(s->store,
@@ -159,6 +159,17 @@ static int again(struct scheduler *s, const struct running *run, const struct ta
 	if (s->owner.on_again)
 		s->owner.on_again(s->owner.user, &run->task, not_before, end->reason);
 	return 0;
+}
+
+/* It was stopped for another one: that is no failure of its own. */
+static int put_back(
+	struct scheduler *s, const struct running *run, const struct task_end *end, const struct tries *t)
+{
+	struct task_end stopped = *end;
+
+	snprintf(stopped.reason, sizeof(stopped.reason),
+		"it was stopped for task %lld, which is more important", (long long)run->gave_way);
+	return again(s, run, "preempted", &stopped, t, 0);
 }
 
 static int end_as_poison(
@@ -192,7 +203,8 @@ static bool return_budget(struct scheduler *s, int64_t id, struct running *ret)
 			continue;
 		*ret = s->running[i];
 		s->running[i] = s->running[--s->n_running];
-		load_take(&s->used, &ret->load);
+		load_take(&s->used, &ret->held);
+		s->reserved_mj -= ret->energy_mj;
 		s->dirty = true;
 		return true;
 	}
@@ -209,7 +221,7 @@ int scheduler_finish(struct scheduler *s, int64_t task, const struct task_end *e
 		return ERR_STATE;
 	int r = store_change(s->store);
 	if (r == 0)
-		r = quota_charge(s, run.lane, end->cpu_ns);
+		r = usage_charge(s, run.lane, end->cpu_ns);
 	if (r == 0 && run.cancelled)
 		return end_as_cancelled(s, &run, end);
 	if (r == 0 && end->succeeded)
@@ -218,8 +230,10 @@ int scheduler_finish(struct scheduler *s, int64_t task, const struct task_end *e
 		r = tries_of(s, task, &t);
 	if (r < 0)
 		return r;
+	if (run.stopping && end->class == CLASS_BROKEN && !end->broke)
+		return put_back(s, &run, end, &t);
 	if (tries_left(s, &t, end, &wait_ns))
-		return again(s, &run, end, &t, wait_ns);
+		return again(s, &run, end->broke ? "broke" : task_class_name(end->class), end, &t, wait_ns);
 	if (end->broke)
 		return end_as_poison(s, &run, end, t.suspected);
 	return end_task(s, &run.task, run.lane, TASK_RUNNING, TASK_FAILED, end);

@@ -25,7 +25,7 @@ static int find_payload(struct scheduler *s, const char *name, size_t *ret_paylo
 	struct payload *p = &s->payloads[s->n_payloads];
 	*p = (struct payload){.quota = quota_of(s, name)};
 	snprintf(p->name, sizeof(p->name), "%s", name);
-	int r = quota_load(s, p);
+	int r = usage_load(s, p);
 	if (r == 0)
 		*ret_payload = s->n_payloads++;
 	return r;
@@ -166,6 +166,7 @@ void candidate_read(struct scheduler *s, sqlite3_stmt *q, struct candidate *ret)
 	ensure(ret->lane < s->n_lanes);
 	ret->task.item = sqlite3_column_int64(q, 13);
 	ret->suspected = sqlite3_column_int64(q, 14) > 0;
+	ret->energy_mj = (uint64_t)sqlite3_column_int64(q, 15);
 	snprintf(ret->task.stage, sizeof(ret->task.stage), "%s", (const char *)sqlite3_column_text(q, 2));
 	const struct lane *l = &s->lanes[ret->lane];
 	memcpy(ret->task.workflow, l->workflow, sizeof(l->workflow));

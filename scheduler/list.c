@@ -17,7 +17,7 @@ static int merge_next(
 	size_t best = s->n_lanes;
 
 	for (size_t i = 0; i < s->n_lanes; i++) {
-		if (!m->there[i] || (lane_passed_over(s, i, now) != NULL) != passed_over)
+		if (!m->there[i] || (lane_passed_over(s, i, now, NULL) != NULL) != passed_over)
 			continue;
 		if (best == s->n_lanes || candidate_before(&m->heads[i], &m->heads[best]))
 			best = i;
@@ -89,7 +89,8 @@ static int list_waiting(struct scheduler *s, struct view *v, cJSON *array, size_
 
 	for (int passed_over = 0; r == 0 && passed_over < 2; passed_over++) {
 		while (*left && (r = merge_next(s, &m, passed_over, now, &c)) > 0) {
-			show(v, array, &c, lane_passed_over(s, c.lane, now));
+			const char *why = lane_passed_over(s, c.lane, now, NULL);
+			show(v, array, &c, why ? why : energy_wanting(s, &c, now));
 			--*left;
 		}
 		r = r < 0 ? r : 0;
@@ -109,14 +110,20 @@ static void list_running(struct scheduler *s, struct view *v, cJSON *array)
 	for (size_t i = 0; i < s->n_running; i++) {
 		const struct running *run = &s->running[i];
 		int64_t since_ns = mono.ns - run->started.ns;
+		char why[TASK_REASON_BYTES];
 		cJSON *o = view_element(v, array);
 
 		view_task(v, o, &run->task);
 		view_time(v, o, "started", (struct utc_time){now.ns - since_ns});
-		if (run->task.time_ns)
-			view_time(v, o, "ends_by", (struct utc_time){now.ns - since_ns + run->task.time_ns});
+		if (run->task.time_ns && !run->frozen)
+			view_time(v, o, "ends_by",
+				(struct utc_time){now.ns - since_ns + run->frozen_ns + run->task.time_ns});
+		if (run->frozen)
+			v->bad |= !cJSON_AddTrueToObject(o, "frozen");
 		if (run->cancelled)
 			view_text(v, o, "why", "it is being cancelled");
+		else if (preempted_because(run, why, sizeof(why)))
+			view_text(v, o, "why", why);
 	}
 }
 
@@ -134,6 +141,27 @@ static void list_orders(struct scheduler *s, struct view *v, cJSON *array)
 	}
 }
 
+static void list_energy(struct scheduler *s, struct view *v, cJSON *j)
+{
+	const struct queue_energy *e = &s->rules.energy;
+	const struct usage *spent = usage_now(s, NULL, SPAN_ORBIT, clock_utc());
+	cJSON *o = view_object(v, j, "energy");
+
+	view_number(v, o, "orbit_j", (double)spent->energy_mj / 1000);
+	view_number(v, o, "reserved_j", (double)s->reserved_mj / 1000);
+	if (e->mj_per_orbit)
+		view_number(v, o, "orbit_budget_j", (double)e->mj_per_orbit / 1000);
+	if (!e->guarded)
+		return;
+	o = view_object(v, j, "power");
+	v->bad |= !cJSON_AddBoolToObject(o, "known", s->power.known);
+	if (s->power.known) {
+		view_number(v, o, "battery_percent", s->power.battery_percent);
+		v->bad |= !cJSON_AddBoolToObject(o, "in_sunlight", s->power.in_sunlight);
+	}
+	v->bad |= !cJSON_AddBoolToObject(o, "only_critical", s->power_low || !s->power.known);
+}
+
 int scheduler_list(struct scheduler *s, size_t limit, cJSON **ret_json)
 {
 	struct view v = {0};
@@ -148,6 +176,7 @@ int scheduler_list(struct scheduler *s, size_t limit, cJSON **ret_json)
 		view_number(&v, counts, task_state_name((enum task_state)i), (double)s->counts[i]);
 	view_load(&v, view_object(&v, j, "budget"), &s->budget);
 	view_load(&v, view_object(&v, j, "used"), &s->used);
+	list_energy(s, &v, j);
 	list_running(s, &v, view_array(&v, j, "running"));
 	int r = list_waiting(s, &v, view_array(&v, j, "waiting"), &left);
 	shown -= left;

@@ -33,7 +33,18 @@ struct candidate {
 	int64_t rank, due_ns, age_ns; /* the order, then the id */
 	int64_t deadline_ns;          /* 0: none */
 	bool suspected;               /* its sandbox, or the machine, has broken under it: it runs alone */
+	uint64_t energy_mj;           /* as declared */
 	size_t lane;
+};
+
+/* The slices of time that quotas are given for. In the database: the numbers never change. */
+enum span { SPAN_DAY = 0, SPAN_ORBIT = 1, SPAN_MAX };
+
+struct usage {
+	int64_t slice; /* what follows is of this one */
+	int64_t cpu_ns;
+	uint64_t energy_mj;
+	bool unsaved;
 };
 
 struct payload {
@@ -41,8 +52,7 @@ struct payload {
 	struct queue_quota quota;
 	uint32_t running;
 	uint64_t waiting;
-	int64_t day; /* of UTC since 1970, that cpu_ns is of */
-	int64_t cpu_ns;
+	struct usage usage[SPAN_MAX];
 };
 
 struct lane {
@@ -60,10 +70,17 @@ struct lane {
 
 struct running {
 	struct task task;
-	struct load load; /* of the budget */
+	struct load load; /* of the budget, while it runs */
+	struct load held; /* of the budget now: only memory while it is frozen */
+	uint64_t energy_mj;
 	size_t lane;
 	struct mono_time started;
 	bool cancelled;
+	bool stopping; /* for another one: goes back into the queue */
+	bool frozen, unfreezable;
+	struct mono_time frozen_at;
+	int64_t frozen_ns; /* before frozen_at */
+	int64_t gave_way;  /* the task that it is frozen or stopped for */
 };
 
 /* In the database: the numbers never change. */
@@ -119,7 +136,12 @@ struct scheduler {
 	bool condemned;     /* tasks may have to be ended before anything else */
 	/* No ready task's deadline, no backoff's end is before; .ns of UTC, INT64_MAX: none. */
 	int64_t due_at_ns, backoff_at_ns;
-	bool day_awaited; /* a payload that has used up its quota waits for the next day */
+	bool awaited[SPAN_MAX];       /* somebody who has used up a quota waits for the next slice */
+	struct usage spent[SPAN_MAX]; /* by all */
+	bool usage_unsaved;
+	uint64_t reserved_mj; /* declared by what runs */
+	struct power_state power;
+	bool power_low; /* only the critical class starts */
 	struct utc_time wake_at;
 	size_t slice;    /* left of this dispatch */
 	uint64_t random; /* state of the generator */
@@ -145,16 +167,48 @@ bool candidate_before(const struct candidate *a, const struct candidate *b);
 void candidate_read(struct scheduler *s, sqlite3_stmt *q, struct candidate *ret);
 #define CANDIDATE_COLUMNS                                                                                    \
 	"id, run, stage, priority, cpus_milli, memory_bytes, time_ns, attempts, rank, due_ns, age_from_ns,"  \
-	" deadline_ns, lane, item, suspected"
-#define CANDIDATE_COLUMN_COUNT 15
+	" deadline_ns, lane, item, suspected, energy_mj"
+#define CANDIDATE_COLUMN_COUNT 16
 
 /* quota.c */
 struct queue_quota quota_of(const struct scheduler *s, const char *payload);
-WARN_UNUSED int quota_load(struct scheduler *s, struct payload *p);
-WARN_UNUSED int quota_charge(struct scheduler *s, size_t lane, int64_t cpu_ns);
-/* Why a lane is passed over, or NULL: static text. */
-const char *lane_passed_over(struct scheduler *s, size_t lane, struct utc_time now);
-struct utc_time next_day(struct utc_time now);
+/* Why a lane is passed over, or NULL: static text. `ret_until` (may be NULL): .ns 0 where nobody knows. */
+const char *lane_passed_over(
+	struct scheduler *s, size_t lane, struct utc_time now, struct utc_time *ret_until);
+
+/* usage.c */
+WARN_UNUSED int usage_load(struct scheduler *s, struct payload *p);
+WARN_UNUSED int usage_charge(struct scheduler *s, size_t lane, int64_t cpu_ns);
+/* Within the turn in which something was charged. */
+WARN_UNUSED int usage_save(struct scheduler *s);
+/* What the payload (NULL: all together) used in the slice of now. */
+const struct usage *usage_now(struct scheduler *s, struct payload *p, enum span span, struct utc_time now);
+struct utc_time next_slice(const struct scheduler *s, enum span span, struct utc_time now);
+
+/* energy.c */
+WARN_UNUSED int power_load(struct scheduler *s);
+/* Why it may not start for want of energy, or NULL: static text. */
+const char *energy_wanting(struct scheduler *s, const struct candidate *c, struct utc_time now);
+/* More than an orbit's budget: it would wait for ever. */
+bool energy_never(const struct scheduler *s, const struct candidate *c);
+bool is_critical(const struct scheduler *s, const struct task *t);
+
+/* preempt.c */
+/* Whether the first may have the second frozen or stopped. */
+bool may_preempt(const struct scheduler *s, const struct task *head, const struct task *victim);
+/* 1: by freezing what is less important the head fits now; 0: it does not; what has to be stopped for it is
+ * being stopped. */
+WARN_UNUSED int make_room(struct scheduler *s, const struct candidate *head);
+/* The most important one after `after` (NULL: the first) that stands still and will go on. */
+struct running *next_frozen(struct scheduler *s, const struct running *after);
+WARN_UNUSED int thaw(struct scheduler *s, struct running *run);
+/* What it needs to go on: it has its memory. */
+struct load thaw_load(const struct running *run);
+/* How long it has stood still. */
+int64_t stood_still_ns(const struct running *run);
+/* In words: stands still, is being stopped. False: neither. */
+bool preempted_because(const struct running *run, char *ret_text, size_t cap);
+struct running *running_find(struct scheduler *s, int64_t task);
 
 /* rules.c */
 /* Those that the ranks of what waits were made with; the default where nothing is kept. */
@@ -169,6 +223,9 @@ WARN_UNUSED int end_ready(
 	struct scheduler *s, const struct candidate *c, enum task_state state, const char *reason);
 /* What stands in its row. */
 WARN_UNUSED int reason_of(struct scheduler *s, int64_t task, char ret_reason[TASK_REASON_BYTES]);
+
+/* settle.c: what time or an order has settled, without a start. */
+WARN_UNUSED int settle(struct scheduler *s, struct utc_time now);
 
 /* dispatch.c */
 struct load load_of(const struct scheduler *s, const struct candidate *c);

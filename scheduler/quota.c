@@ -1,20 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Quotas of payloads, and what they have used of them today. */
+/* Quotas of payloads. What they have used of them is in usage.c. */
 #include <string.h>
 
 #include "queue.h"
-
-#define NS_PER_DAY (INT64_C(86400) * NS_PER_S)
-
-static int64_t day_of(struct utc_time t)
-{
-	return t.ns / NS_PER_DAY;
-}
-
-struct utc_time next_day(struct utc_time now)
-{
-	return (struct utc_time){(day_of(now) + 1) * NS_PER_DAY};
-}
 
 struct queue_quota quota_of(const struct scheduler *s, const char *payload)
 {
@@ -24,53 +12,42 @@ struct queue_quota quota_of(const struct scheduler *s, const char *payload)
 	return (struct queue_quota){0};
 }
 
-int quota_load(struct scheduler *s, struct payload *p)
+const char *lane_passed_over(
+	struct scheduler *s, size_t lane, struct utc_time now, struct utc_time *ret_until)
 {
-	p->day = day_of(clock_utc());
-	sqlite3_stmt *q = store_query(s->store,
-		"SELECT cpu_ns FROM payload_usage WHERE payload = ? AND day = ?", "ti", p->name, p->day);
-	int rc = q ? sqlite3_step(q) : SQLITE_ERROR;
-
-	p->cpu_ns = rc == SQLITE_ROW ? sqlite3_column_int64(q, 0) : 0;
-	if (q)
-		sqlite3_reset(q);
-	return rc == SQLITE_ROW || rc == SQLITE_DONE ? 0 : ERR_STORE;
-}
-
-/* Usage is of the day on which the task ended. */
-static int today(struct scheduler *s, struct payload *p, struct utc_time now)
-{
-	return day_of(now) == p->day ? 0 : quota_load(s, p);
-}
-
-int quota_charge(struct scheduler *s, size_t lane, int64_t cpu_ns)
-{
-	struct payload *p = &s->payloads[s->lanes[lane].payload];
-	int r = today(s, p, clock_utc());
-
-	if (r < 0 || cpu_ns <= 0)
-		return r;
-	p->cpu_ns += cpu_ns;
-	return store_exec(s->store,
-		"INSERT INTO payload_usage(payload, day, cpu_ns) VALUES(?, ?, ?)"
-		" ON CONFLICT(payload, day) DO UPDATE SET cpu_ns = excluded.cpu_ns",
-		"tii", p->name, p->day, p->cpu_ns);
-}
-
-const char *lane_passed_over(struct scheduler *s, size_t lane, struct utc_time now)
-{
+	static const struct {
+		enum span span;
+		const char *cpu, *energy;
+	} quotas[] = {
+		{SPAN_DAY, "its payload has used up its CPU time of today",
+			"its payload has used up its energy of today"},
+		{SPAN_ORBIT, "its payload has used up its CPU time of this orbit",
+			"its payload has used up its energy of this orbit"},
+	};
 	const struct lane *l = &s->lanes[lane];
 	struct payload *p = &s->payloads[l->payload];
+	const int64_t cpu_ns[] = {p->quota.cpu_ns_per_day, p->quota.cpu_ns_per_orbit};
+	const uint64_t energy_mj[] = {p->quota.energy_mj_per_day, p->quota.energy_mj_per_orbit};
 
+	if (ret_until)
+		ret_until->ns = 0;
 	if (l->held)
 		return "an operator holds it";
 	if (l->cancelling)
 		return "it is being cancelled";
 	if (p->quota.tasks && p->running >= p->quota.tasks)
 		return "its payload runs as many tasks as its quota allows";
-	if (p->quota.cpu_ns_per_day && today(s, p, now) == 0 && p->cpu_ns >= p->quota.cpu_ns_per_day) {
-		s->day_awaited |= l->waiting > 0;
-		return "its payload has used up its CPU time of today";
+	for (size_t i = 0; i < ARRAY_LEN(quotas); i++) {
+		if (!cpu_ns[i] && !energy_mj[i])
+			continue;
+		const struct usage *u = usage_now(s, p, quotas[i].span, now);
+		bool no_cpu = cpu_ns[i] && u->cpu_ns >= cpu_ns[i];
+		if (!no_cpu && !(energy_mj[i] && u->energy_mj >= energy_mj[i]))
+			continue;
+		s->awaited[quotas[i].span] |= l->waiting > 0;
+		if (ret_until)
+			*ret_until = next_slice(s, quotas[i].span, now);
+		return no_cpu ? quotas[i].cpu : quotas[i].energy;
 	}
 	return NULL;
 }

@@ -6,8 +6,12 @@
 
 #define CRITICAL_RANK (INT64_C(1) << 40) /* far before whatever ageing may reach */
 
-const struct queue_rules queue_rules_default = {
-	.critical = 200, .ageing_ns = 600 * NS_PER_S, .poison = 5, .history = 100000};
+const struct queue_rules queue_rules_default = {.critical = 200,
+	.ageing_ns = 600 * NS_PER_S,
+	.poison = 5,
+	.history = 100000,
+	.preempt = QUEUE_PREEMPT_CRITICAL,
+	.energy = {.orbit_ns = 95 * 60 * NS_PER_S}};
 
 int64_t rank_of(const struct queue_rules *rules, uint8_t priority, int64_t waits_from_ns)
 {
@@ -72,6 +76,8 @@ int scheduler_set_rules(struct scheduler *s, const struct queue_rules *rules)
 	if (r < 0)
 		return r;
 	s->rules = *rules;
+	if (s->rules.energy.orbit_ns <= 0)
+		s->rules.energy.orbit_ns = queue_rules_default.energy.orbit_ns;
 	for (size_t i = 0; i < s->n_payloads; i++)
 		s->payloads[i].quota = quota_of(s, s->payloads[i].name);
 	for (size_t i = 0; i < s->n_lanes; i++)

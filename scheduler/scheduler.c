@@ -92,6 +92,10 @@ int scheduler_create(
 	if (r == 0)
 		r = rules_load(s);
 	if (r == 0)
+		r = power_load(s);
+	if (r == 0)
+		r = usage_load(s, NULL);
+	if (r == 0)
 		r = orders_load(s);
 	if (r == 0)
 		r = lanes_load(s);
@@ -121,6 +125,8 @@ int scheduler_retire(struct scheduler *s)
 	int r = store_change(s->store);
 
 	scheduler_pause(s, "the supervisor is ending");
+	if (r == 0)
+		r = usage_save(s);
 	return r < 0 ? r : store_exec(s->store, "DELETE FROM queue_fact WHERE name = 'boot'", "");
 }
 

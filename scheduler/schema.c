@@ -88,5 +88,14 @@ const char *const scheduler_schema[] = {
 	"UPDATE task SET declared = priority",
 
 	"CREATE INDEX task_blocked ON task(id) WHERE state = 0 AND blocked > 0",
+
+	/* What payloads have used of their quotas, and all of them together (payload ''), in the slices of
+	 * time that they are given for: usage.c. */
+	"CREATE TABLE usage("
+	" payload TEXT NOT NULL, span INTEGER NOT NULL, slice INTEGER NOT NULL,"
+	" cpu_ns INTEGER NOT NULL, energy_mj INTEGER NOT NULL,"
+	" PRIMARY KEY(payload, span, slice)) WITHOUT ROWID;"
+	"INSERT INTO usage SELECT payload, 0, day, cpu_ns, 0 FROM payload_usage;"
+	"DROP TABLE payload_usage",
 };
 const size_t scheduler_schema_steps = ARRAY_LEN(scheduler_schema);

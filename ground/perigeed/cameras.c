@@ -195,6 +195,12 @@ static void on_broker_ready(struct broker_client *c, void *user)
 	struct perigeed *d = user;
 
 	d->policy_taken = true;
+	power_ready(d);
+}
+
+static void on_value(struct broker_client *c, uint32_t req, int status, const char *text, void *user)
+{
+	power_value(user, req, status, text);
 }
 
 static void on_broker_gone(struct broker_client *c, int status, void *user)
@@ -258,6 +264,7 @@ void cameras_finish(struct perigeed *d)
 
 const struct broker_callbacks broker_callbacks = {.on_subscribed = on_subscribed,
 	.on_frame = on_frame,
+	.on_value = on_value,
 	.on_device = on_device,
 	.on_ready = on_broker_ready,
 	.on_gone = on_broker_gone};

@@ -72,6 +72,16 @@ struct busy {
 };
 
 /* The disk, and the second copy of the database. */
+/* The power monitor's readings. */
+struct power {
+	uv_timer_t timer;
+	uint32_t battery_req, sunlight_req;
+	bool battery_asked, sunlight_asked;
+	bool was_read, troubled;
+	struct mono_time read_at;
+	bool sun_known, in_sunlight;
+};
+
 struct storage {
 	uv_timer_t timer;
 	uint64_t left_bytes;
@@ -132,6 +142,7 @@ struct perigeed {
 	struct busy busy;
 	struct storage storage;
 	struct retention retention;
+	struct power power;
 
 	struct store *store;
 	struct scheduler *scheduler;
@@ -172,6 +183,7 @@ int resolve_image(void *user, const char *name, struct stage_image *ret_image, c
 int start_stage(void *user, const struct stage_launch *l);
 int stop_stage(void *user, int64_t task);
 int freeze_stage(void *user, int64_t task, bool frozen);
+bool can_freeze_stages(void *user);
 /* unikernels.c: what virtual machines need; privileged, before the confinement. */
 WARN_UNUSED int prepare_unikernels(struct perigeed *d);
 int check_unikernel(void *user, const char *image, char *ret_reason, size_t cap);
@@ -185,6 +197,13 @@ WARN_UNUSED int subscribe(struct perigeed *d, const struct workflow *w);
 /* There is space on the disk again: files that could not be lent are. */
 void cameras_resume(struct perigeed *d);
 void cameras_finish(struct perigeed *d);
+
+/* power.c: the battery and the sun. */
+WARN_UNUSED int power_start(struct perigeed *d);
+/* The broker has its policy. */
+void power_ready(struct perigeed *d);
+/* A value was read, or could not be, whoever asked. */
+void power_value(struct perigeed *d, uint32_t req, int status, const char *text);
 
 /* storage.c: space on the disk, the copy of the database. */
 WARN_UNUSED int storage_start(struct perigeed *d);

@@ -119,6 +119,13 @@ int freeze_stage(void *user, int64_t task, bool frozen)
 	return r == ERR_UNKNOWN ? 0 : r; /* as above */
 }
 
+bool can_freeze_stages(void *user)
+{
+	struct perigeed *d = user;
+
+	return launcher_can_freeze(d->launcher);
+}
+
 static enum task_class class_of(enum launch_end how)
 {
 	switch (how) {

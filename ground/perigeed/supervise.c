@@ -77,6 +77,14 @@ static int set_queue_rules(struct perigeed *d)
 		.ageing_ns = m->queue.ageing_ns,
 		.poison = m->queue.poison,
 		.history = m->queue.history,
+		.preempt = m->queue.preempt,
+		.energy = {.guarded = *m->energy.device != '\0',
+			.reserve_percent = m->energy.reserve_percent,
+			.resume_percent = m->energy.resume_percent,
+			.eclipse_more_percent = m->energy.eclipse_more_percent,
+			.mj_per_cpu_s = m->energy.mj_per_cpu_s,
+			.orbit_ns = m->energy.orbit_ns,
+			.mj_per_orbit = m->energy.mj_per_orbit},
 		.n_quotas = m->n_quotas};
 
 	_Static_assert(MISSION_QUOTAS_MAX <= QUEUE_QUOTAS_MAX, "every quota of the file has room");
@@ -88,6 +96,9 @@ static int set_queue_rules(struct perigeed *d)
 		q->tasks = from->tasks;
 		q->waiting = from->waiting;
 		q->cpu_ns_per_day = from->cpu_ns_per_day;
+		q->cpu_ns_per_orbit = from->cpu_ns_per_orbit;
+		q->energy_mj_per_day = from->energy_mj_per_day;
+		q->energy_mj_per_orbit = from->energy_mj_per_orbit;
 	}
 	return scheduler_set_rules(d->scheduler, &rules);
 }
@@ -108,6 +119,7 @@ static int start_parts(struct perigeed *d)
 			.start = start_stage,
 			.stop = stop_stage,
 			.freeze = freeze_stage,
+			.can_freeze = can_freeze_stages,
 			.user = d},
 		.sink = {.put = put_product, .user = d},
 		.on_run_ended = on_run_ended,
@@ -127,7 +139,7 @@ static int start_parts(struct perigeed *d)
 		log_info("%zu interrupted tasks will run again", scheduler_interrupted(d->scheduler));
 	if (r == 0)
 		r = store_turn_end(d->store); /* tables are made outside a turn */
-	if (r == STORE_HELD) /* a full disk: what is there is what there is */
+	if (r == STORE_HELD)                  /* a full disk: what is there is what there is */
 		r = 0;
 	if (r == 0)
 		r = retention_prepare(d);
@@ -149,6 +161,8 @@ static int start_parts(struct perigeed *d)
 	if (r == 0)
 		r = retention_start(d);
 	if (r == 0)
+		r = power_start(d);
+	if (r == 0)
 		r = start_run(d);
 	return r;
 }
@@ -163,7 +177,7 @@ static void close_handle(uv_handle_t *h, void *arg)
 static void finish(struct perigeed *d)
 {
 	uv_handle_t *own[] = {(uv_handle_t *)&d->turn, (uv_handle_t *)&d->wake, (uv_handle_t *)&d->on_term,
-		(uv_handle_t *)&d->on_int, (uv_handle_t *)&d->storage.timer,
+		(uv_handle_t *)&d->on_int, (uv_handle_t *)&d->storage.timer, (uv_handle_t *)&d->power.timer,
 		(uv_handle_t *)&d->retention.timer};
 
 	storage_stop(d);

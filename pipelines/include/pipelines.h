@@ -142,6 +142,8 @@ struct stage_launcher {
 	int (*stop)(void *user, int64_t task);
 	/* Its clock stands still with it. NULL: cannot be done. */
 	int (*freeze)(void *user, int64_t task, bool frozen);
+	/* Whether this machine can; NULL: if there is `freeze`. */
+	bool (*can_freeze)(void *user);
 	void *user;
 };
 

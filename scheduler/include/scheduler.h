@@ -12,6 +12,10 @@
  * for each slice of `ageing` that its run has waited; then the nearer deadline; then age, older first. A task
  * past its deadline never starts. When the task at the head does not fit, smaller ones behind it start only
  * if, by the declared time limits, they do not delay it.
+ *
+ * Preemption: where `preempt` allows it, the task at the head has less important running ones frozen, or,
+ * where memory is short, stopped and put back into the queue, if it can start by that. What is frozen goes on
+ * before anything starts that may not preempt it.
  */
 #ifndef SCHEDULER_H
 #define SCHEDULER_H
@@ -112,8 +116,14 @@ struct task_runner {
 	/* The task is committed as running. 0: scheduler_finish will be called once for it, in a later
 	 * callback. Negative: it could not be started, which counts as CLASS_MACHINE. */
 	int (*start)(void *user, const struct task *task);
-	/* Ends a running task early; scheduler_finish follows as ever. May be NULL: it runs to its end. */
+	/* Ends a running task early; scheduler_finish follows as ever, with CLASS_BROKEN where this was what
+	 * ended it. May be NULL: it runs to its end. */
 	int (*stop)(void *user, int64_t task);
+	/* Makes a running task stand still, with the clock of its time limit, or lets it go on. It keeps its
+	 * memory. Negative: that cannot be done with this one. NULL: with none. */
+	int (*freeze)(void *user, int64_t task, bool frozen);
+	/* Whether freezing works here; NULL: if there is `freeze`. */
+	bool (*can_freeze)(void *user);
 	void *user;
 };
 
@@ -123,6 +133,8 @@ struct task_owner {
 	/* An attempt ended, and the task waits for another: not before this time (.ns 0: at once), for this
 	 * reason. Not for what was found running at the start. May be NULL. */
 	void (*on_again)(void *user, const struct task *task, struct utc_time not_before, const char *reason);
+	/* It stands still, for this reason, or goes on again (NULL). May be NULL. */
+	void (*on_frozen)(void *user, const struct task *task, bool frozen, const char *reason);
 	/* For good. */
 	void (*on_ended)(
 		void *user, const struct task *task, enum task_state state, const struct task_end *end);
@@ -138,10 +150,24 @@ struct scheduler_budget {
 /* Of one payload; 0: no limit. */
 struct queue_quota {
 	char payload[TASK_PAYLOAD_BYTES];
-	uint32_t tasks;         /* running at once */
-	uint32_t waiting;       /* in the queue: see scheduler_room */
-	int64_t cpu_ns_per_day; /* of CPU time in one day of UTC; when it is used up nothing more of it starts
-				 */
+	uint32_t tasks;   /* running at once */
+	uint32_t waiting; /* in the queue: see scheduler_room */
+	/* CPU time and energy in one day of UTC, in one orbit: when it is used up nothing more of it starts.
+	 */
+	int64_t cpu_ns_per_day, cpu_ns_per_orbit;
+	uint64_t energy_mj_per_day, energy_mj_per_orbit;
+};
+
+struct queue_energy {
+	/* The battery is watched: from `reserve_percent` down only the critical class starts, until it is at
+	 * `resume_percent` again. Where it is not known, too. */
+	bool guarded;
+	double reserve_percent, resume_percent;
+	double eclipse_more_percent; /* both are so much higher while the panels are not known to be in the
+				      * sun */
+	uint64_t mj_per_cpu_s;       /* what a second of CPU time takes; 0: not known, nothing is counted */
+	int64_t orbit_ns;            /* UTC is cut into slices of this length, from 1970 on */
+	uint64_t mj_per_orbit;       /* for all tasks but the critical class; 0: no limit */
 };
 
 struct queue_rules {
@@ -149,9 +175,14 @@ struct queue_rules {
 	int64_t ageing_ns; /* one priority for each; 0: none */
 	uint32_t poison;   /* a task under which something broke so often does not run again; 0: no bound */
 	uint32_t history;  /* tasks that are over and still kept; 0: all */
+	/* So much more priority lets the head of the queue preempt what runs; the critical class may preempt
+	 * all others anyhow. QUEUE_PREEMPT_CRITICAL: only that; 0: nothing is preempted. */
+	uint16_t preempt;
+	struct queue_energy energy;
 	struct queue_quota quotas[QUEUE_QUOTAS_MAX];
 	size_t n_quotas;
 };
+#define QUEUE_PREEMPT_CRITICAL 256
 extern const struct queue_rules queue_rules_default;
 
 struct scheduler;
@@ -226,6 +257,18 @@ WARN_UNUSED int scheduler_forget(struct scheduler *s, int64_t run, uint32_t max,
 /* Nothing at all starts while there is a reason; NULL: go on. Not kept over a restart. */
 void scheduler_pause(struct scheduler *s, const char *why);
 
+/* ---- energy ---- */
+
+/* As the power monitor says. Not known: of the sun, in eclipse; of the battery, only the critical class
+ * starts. */
+struct power_state {
+	bool known;
+	double battery_percent;
+	bool in_sunlight;
+};
+/* Within a turn. Before the first call nothing is known. */
+WARN_UNUSED int scheduler_power(struct scheduler *s, const struct power_state *state);
+
 /* ---- what people and scripts ask ----
  * The caller frees the JSON. Times are UTC texts, sizes bytes, CPUs thousandths. Nothing is changed. */
 
@@ -234,14 +277,16 @@ void scheduler_pause(struct scheduler *s, const char *why);
  * memory_bytes, state, why: "in words", missing?: {cpus_milli?, memory_bytes?, tasks?}, ahead?: [{task, run,
  * stage, workflow, priority}, ... the first few], ahead_count?, ahead_more?: true when there are more than
  * were counted, until?: "2026-...", held_by?: {scope, id | name}, chosen?: "head" | "backfill", over?: {task,
- * ...}, started?, ended?, reason?, attempts: [{attempt, outcome, reason, started, ended, wall_s, cpu_s,
- * memory_peak_bytes}, ...]} */
+ * ...}, started?, ended?, reason?, frozen?: true, attempts: [{attempt, outcome, reason, started, ended,
+ * wall_s, cpu_s, memory_peak_bytes}, ...]} */
 WARN_UNUSED int scheduler_explain(struct scheduler *s, int64_t task, cJSON **ret_json);
 /* The queue as it would run, at most `limit` (and QUEUE_LIST_MAX) that wait.
- *   {paused_by: "" , counts: {ready, running, ...}, budget: {cpus_milli, memory_bytes, tasks}, used: {the
- * same}, running: [{task, ..., started, ends_by?}], waiting: [{task, ..., why?, until?}], more: how many are
- * not shown, orders: [{scope, id | name, hold?: "held" | "exempt", priority?}]} `why` is there where
- * something other than its place keeps it waiting. */
+ *   {paused_by: "" , energy: {orbit_j: used in this orbit, reserved_j: declared by what runs,
+ * orbit_budget_j?}, power?: {known, battery_percent?, in_sunlight?, only_critical}, counts: {ready, running,
+ * ...}, budget: {cpus_milli, memory_bytes, tasks}, used: {the same}, running: [{task, ..., started, ends_by?,
+ * frozen?: true, why?}], waiting: [{task, ..., why?, until?}], more: how many are not shown, orders: [{scope,
+ * id | name, hold?: "held" | "exempt", priority?}]} `why` is there where something other than its place keeps
+ * it waiting. */
 #define QUEUE_LIST_MAX 1000
 WARN_UNUSED int scheduler_list(struct scheduler *s, size_t limit, cJSON **ret_json);
 

@@ -90,7 +90,8 @@ static int bench_beanstalkd(void)
 	if (port < 0 || !store || mkdir(store, 0700) < 0)
 		return -1;
 	snprintf(port_text, sizeof(port_text), "%d", port);
-	const char *const argv[] = {"beanstalkd", "-l", "127.0.0.1", "-p", port_text, "-b", store, "-f0", NULL};
+	const char *const argv[] = {
+		"beanstalkd", "-l", "127.0.0.1", "-p", port_text, "-b", store, "-f0", NULL};
 	if (posix_spawnp(&pid, argv[0], NULL, NULL, (char *const *)argv, environ) != 0) {
 		fprintf(stderr, "bench-queue: there is no beanstalkd here\n");
 		return -1;
@@ -168,8 +169,10 @@ static int bench_many(void)
 	return r;
 }
 
-int main(void)
+/* With an argument, only this part: beanstalkd, empty, many. */
+int main(int argc, char **argv)
 {
+	const char *only = argc > 1 ? argv[1] : NULL;
 	const char *tmp = getenv("TMPDIR");
 
 	signal(SIGPIPE, SIG_IGN);
@@ -178,9 +181,14 @@ int main(void)
 		perror(dir);
 		return 1;
 	}
-	int r = bench_beanstalkd();
-	if (bench_empty() < 0 || bench_many() < 0)
-		r = -1;
+	const struct {
+		const char *name;
+		int (*run)(void);
+	} parts[] = {{"beanstalkd", bench_beanstalkd}, {"empty", bench_empty}, {"many", bench_many}};
+	int r = 0;
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+		if ((!only || !strcmp(only, parts[i].name)) && parts[i].run() < 0)
+			r = -1;
 	if (dir_remove(dir) < 0)
 		fprintf(stderr, "bench-queue: %s is left over\n", dir);
 	return r < 0;

@@ -12,7 +12,8 @@
 
 #define CONNECTIONS 64
 #define BODY_BYTES 200
-#define PRIORITIES 64 /* of the tasks, at random; to the queue each is a workflow of its own */
+#define PRIORITIES 200 /* of the tasks, at random: 0 to 199, none of them critical */
+#define WORKFLOWS 16   /* that they are of */
 
 /* What goes over a connection to the queue: one packet each. */
 struct queue_message {

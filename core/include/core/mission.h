@@ -19,6 +19,8 @@ struct mission_quota {
 	uint32_t tasks;         /* running at once */
 	uint32_t waiting;       /* in the queue */
 	int64_t cpu_ns_per_day; /* of CPU time in one day of UTC */
+	int64_t cpu_ns_per_orbit;
+	uint64_t energy_mj_per_day, energy_mj_per_orbit; /* millijoules */
 };
 
 struct mission {
@@ -43,7 +45,20 @@ struct mission {
 		int64_t ageing_ns; /* a run that has waited so long gains one priority; 0: never */
 		uint32_t poison;   /* ends of the sandbox or the machine after which a task is given up; 0: never */
 		uint32_t history;  /* tasks that are over and still kept */
+		/* so much more priority preempts what runs; 256: only the critical class all others; 0: nothing */
+		uint16_t preempt;
 	} queue;
+	struct {
+		char device[MISSION_NAME_BYTES];  /* the power monitor, read as payload `perigee`; "": none */
+		char battery[MISSION_NAME_BYTES]; /* its attributes: percent; 1 in sunlight, else 0 */
+		char sunlight[MISSION_NAME_BYTES];
+		int64_t every_ns; /* between two readings */
+		double reserve_percent, resume_percent;
+		double eclipse_more_percent; /* both are so much higher in eclipse */
+		uint64_t mj_per_cpu_s;       /* millijoules that a second of CPU time takes; 0: not known */
+		int64_t orbit_ns;
+		uint64_t mj_per_orbit; /* for all tasks but the critical class; 0: no limit */
+	} energy;
 	struct mission_quota quotas[MISSION_QUOTAS_MAX];
 	size_t n_quotas;
 	uint64_t log_bytes_max; /* kept per attempt */

@@ -122,17 +122,20 @@ static void queue_and_quotas(void **state)
 	assert_int_equal(m->queue.ageing_ns, 600 * NS_PER_S);
 	assert_int_equal(m->queue.poison, 5);
 	assert_int_equal(m->queue.history, 100000);
+	assert_int_equal(m->queue.preempt, 256);
 	assert_int_equal(m->n_quotas, 0);
 	mission_destroy(m);
-	assert_int_equal(load(LEAST "queue: {critical: 240, ageing: 1m, poison: 0, history: 10}\n"
-				    "quotas:\n"
-				    "  harbour-watch: {tasks: 2, waiting: 1000, cpu-per-day: 2h}\n"
-				    "  survey: {waiting: 5}\n",
-				 &m),
+	assert_int_equal(
+		load(LEAST "queue: {critical: 240, ageing: 1m, poison: 0, history: 10, preempt: 50}\n"
+			   "quotas:\n"
+			   "  harbour-watch: {tasks: 2, waiting: 1000, cpu-per-day: 2h}\n"
+			   "  survey: {waiting: 5}\n",
+			&m),
 		0);
 	assert_int_equal(m->queue.critical, 240);
 	assert_int_equal(m->queue.ageing_ns, 60 * NS_PER_S);
 	assert_int_equal(m->queue.poison, 0);
+	assert_int_equal(m->queue.preempt, 50);
 	assert_int_equal(m->queue.history, 10);
 	assert_int_equal(m->n_quotas, 2);
 	assert_string_equal(m->quotas[0].payload, "harbour-watch");
@@ -141,6 +144,55 @@ static void queue_and_quotas(void **state)
 	assert_int_equal(m->quotas[0].cpu_ns_per_day, 7200 * NS_PER_S);
 	assert_string_equal(m->quotas[1].payload, "survey");
 	assert_int_equal(m->quotas[1].tasks, 0);
+	mission_destroy(m);
+}
+
+static void energy(void **state)
+{
+	struct mission *m;
+
+	assert_int_equal(load(LEAST, &m), 0);
+	assert_string_equal(m->energy.device, "");
+	assert_int_equal(m->energy.orbit_ns, 5700 * NS_PER_S);
+	assert_int_equal(m->energy.mj_per_cpu_s + m->energy.mj_per_orbit, 0);
+	mission_destroy(m);
+	assert_int_equal(load(LEAST "policy: p.yaml\n"
+				    "queue: {preempt: never}\n"
+				    "energy: {device: power0, reserve: 25.5%}\n",
+				 &m),
+		0);
+	assert_int_equal(m->queue.preempt, 0);
+	assert_string_equal(m->energy.battery, "battery_capacity_percent");
+	assert_string_equal(m->energy.sunlight, "sunlit");
+	assert_true(m->energy.reserve_percent == 25.5 && m->energy.resume_percent == 35.5);
+	assert_true(m->energy.eclipse_more_percent == 0);
+	mission_destroy(m);
+	assert_int_equal(load(LEAST "policy: p.yaml\n"
+				    "quotas: {survey: {cpu-per-orbit: 5m, energy-per-day: 1kJ, "
+				    "energy-per-orbit: 500mJ}}\n"
+				    "energy:\n"
+				    "  device: power0\n"
+				    "  battery: soc\n"
+				    "  sunlight: sun\n"
+				    "  every: 1m\n"
+				    "  reserve: 20%\n"
+				    "  resume: 30%\n"
+				    "  reserve-in-eclipse: 35%\n"
+				    "  joules-per-cpu-s: 4.5\n"
+				    "  orbit: 90m\n"
+				    "  per-orbit: 20kJ\n",
+				 &m),
+		0);
+	assert_string_equal(m->energy.battery, "soc");
+	assert_string_equal(m->energy.sunlight, "sun");
+	assert_int_equal(m->energy.every_ns, 60 * NS_PER_S);
+	assert_true(m->energy.eclipse_more_percent == 15);
+	assert_int_equal(m->energy.mj_per_cpu_s, 4500);
+	assert_int_equal(m->energy.orbit_ns, 5400 * NS_PER_S);
+	assert_int_equal(m->energy.mj_per_orbit, 20000000);
+	assert_int_equal(m->quotas[0].cpu_ns_per_orbit, 300 * NS_PER_S);
+	assert_int_equal(m->quotas[0].energy_mj_per_day, 1000000);
+	assert_int_equal(m->quotas[0].energy_mj_per_orbit, 500);
 	mission_destroy(m);
 }
 
@@ -196,17 +248,41 @@ static void one_mistake(void **state)
 		{LEAST "budget: 5\n", 5, 9, "budget: expected a mapping, found \"5\""},
 		{LEAST "queue: {critical: 300}\n", 5, 19,
 			"critical: expected a whole number from 0 to 256, found \"300\""},
+		{LEAST "queue: {preempt: sometimes}\n", 5, 18,
+			"preempt: expected critical, never, or how much more priority it takes (1 to 255)"},
+		{LEAST "queue: {preempt: 256}\n", 5, 18,
+			"preempt: expected a whole number from 1 to 255, found \"256\""},
+		{LEAST "energy: {device: power0}\n", 5, 18,
+			"device: there is no device power0 without a `policy`"},
+		{LEAST "energy: {reserve: 30%}\n", 5, 19,
+			"reserve: needs `device`, the power monitor that says how full the battery is"},
+		{LEAST "policy: p\nenergy: {device: d, reserve: 30}\n", 6, 30,
+			"reserve: expected a percentage such as 30%"},
+		{LEAST "policy: p\nenergy: {device: d, reserve: 30%, resume: 30%}\n", 6, 43,
+			"resume: expected more than the reserve, 30%"},
+		{LEAST "policy: p\nenergy: {device: d, reserve-in-eclipse: 20%}\n", 6, 41,
+			"reserve-in-eclipse: expected at least the reserve, 30%, found 20%"},
+		{LEAST "policy: p\nenergy: {device: d, reserve-in-eclipse: 95%}\n", 6, 41,
+			"reserve-in-eclipse: the battery would have to be at 105% in eclipse to resume: "
+			"expected "
+			"less"},
+		{LEAST "policy: p\nenergy: {device: d, every: 10ms}\n", 6, 28, "every: expected at least 1s"},
+		{LEAST "energy: {orbit: 1s}\n", 5, 17, "orbit: expected at least 1m"},
+		{LEAST "energy: {per-orbit: 1kJ}\n", 5, 21,
+			"per-orbit: needs `joules-per-cpu-s`: without it nothing is counted"},
+		{LEAST "quotas: {p: {energy-per-day: 1kJ}}\n", 5, 30,
+			"energy-per-day: is not counted without `energy: {joules-per-cpu-s: ...}`"},
 		{LEAST "queue: {aging: 10m}\n", 5, 9, "aging: not a known key, did you mean \"ageing\"?"},
 		{LEAST "queue: {ageing: slow}\n", 5, 17,
 			"ageing: expected a duration such as 30s, found \"slow\""},
 		{LEAST "quotas: [a]\n", 5, 9, "quotas: expected a mapping, found a list"},
 		{LEAST "quotas: {Harbour: {tasks: 1}}\n", 5, 10,
-			"expected a name (a lower-case letter, then lower-case letters, digits or \"-\", at most 63), "
+			"expected a name (a lower-case letter, then lower-case letters, digits or \"-\", at "
+			"most 63), "
 			"found \"Harbour\""},
 		{LEAST "quotas: {a: {tasks: 0}}\n", 5, 21,
 			"tasks: expected a whole number from 1 to 64, found \"0\""},
-		{LEAST "quotas: {a: {tusks: 1}}\n", 5, 14,
-			"tusks: not a known key, did you mean \"tasks\"?"},
+		{LEAST "quotas: {a: {tusks: 1}}\n", 5, 14, "tusks: not a known key, did you mean \"tasks\"?"},
 		{LEAST "quotas: {a: 5}\n", 5, 13, "a: expected a mapping, found \"5\""},
 		{LEAST "logs: lots\n", 5, 7, "logs: expected a size such as 64MiB, found \"lots\""},
 		{LEAST "downlink: {key: k}\n", 5, 11, "downlink: expected the key \"to\", found none"},
@@ -272,6 +348,7 @@ int main(void)
 		WITH_FILE(the_least),
 		WITH_FILE(everything),
 		WITH_FILE(queue_and_quotas),
+		WITH_FILE(energy),
 		WITH_FILE(rates),
 		WITH_FILE(one_mistake),
 		WITH_FILE(all_mistakes_at_once),

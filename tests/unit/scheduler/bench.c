@@ -11,14 +11,17 @@ struct task started[HEARD_MAX];
 struct heard_end ended[HEARD_MAX];
 struct heard_again again[HEARD_MAX];
 int64_t stopped[HEARD_MAX];
-size_t n_started, n_ended, n_again, n_stopped;
-int start_result;
+struct heard_freeze frozen[HEARD_MAX], told_frozen[HEARD_MAX];
+size_t n_started, n_ended, n_again, n_stopped, n_frozen, n_told_frozen;
+int start_result, freeze_result;
+bool can_freeze;
 uint64_t commits_at_start;
 
 static int on_start(void *user, const struct task *t)
 {
-	/* Commit, then act: the row is on disk before the runner hears of it. */
-	assert_false(store_changing(store));
+	/* Commit, then act: the row is on disk before the runner hears of it. (What follows from an effect
+	 * that fails is the next commit's.) */
+	assert_true(!store_changing(store) || freeze_result < 0);
 	commits_at_start = store_commits(store);
 	assert_true(n_started < HEARD_MAX);
 	started[n_started++] = *t;
@@ -31,6 +34,27 @@ static int on_stop(void *user, int64_t task)
 	assert_true(n_stopped < HEARD_MAX);
 	stopped[n_stopped++] = task;
 	return 0;
+}
+
+static int on_freeze(void *user, int64_t task, bool freeze)
+{
+	assert_false(store_changing(store));
+	assert_true(n_frozen < HEARD_MAX);
+	frozen[n_frozen++] = (struct heard_freeze){task, freeze};
+	return freeze_result;
+}
+
+static bool on_can_freeze(void *user)
+{
+	return can_freeze;
+}
+
+static void on_frozen(void *user, const struct task *t, bool freeze, const char *reason)
+{
+	assert_true(store_changing(store));
+	assert_true(n_told_frozen < HEARD_MAX);
+	assert_int_equal(reason != NULL, freeze);
+	told_frozen[n_told_frozen++] = (struct heard_freeze){t->id, freeze};
 }
 
 static void on_started(void *user, const struct task *t, struct utc_time now)
@@ -60,8 +84,13 @@ void open_all(void)
 	assert_int_equal(store_open(db_path, &store, why, sizeof(why)), 0);
 	assert_int_equal(scheduler_create(store, &budget, &sched), 0);
 	scheduler_seed(sched, 1);
-	scheduler_plug(sched, &(struct task_runner){.start = on_start, .stop = on_stop},
-		&(struct task_owner){.on_started = on_started, .on_again = on_again, .on_ended = on_ended});
+	scheduler_plug(sched,
+		&(struct task_runner){
+			.start = on_start, .stop = on_stop, .freeze = on_freeze, .can_freeze = on_can_freeze},
+		&(struct task_owner){.on_started = on_started,
+			.on_again = on_again,
+			.on_frozen = on_frozen,
+			.on_ended = on_ended});
 	assert_int_equal(store_turn_end(store), 0);
 }
 
@@ -149,6 +178,11 @@ void broke(int64_t id)
 	finish(id, (struct task_end){.class = CLASS_MACHINE, .broke = true});
 }
 
+void was_stopped(int64_t id)
+{
+	finish(id, (struct task_end){.class = CLASS_BROKEN});
+}
+
 int64_t number_of(const char *sql)
 {
 	sqlite3_stmt *q;
@@ -169,8 +203,9 @@ int setup(void **state)
 		return -1;
 	snprintf(db_path, sizeof(db_path), "%s/db", dir);
 	budget = (struct scheduler_budget){.cpus_milli = 2000, .memory_bytes = 1000, .tasks = 2};
-	n_started = n_ended = n_again = n_stopped = 0;
-	start_result = 0;
+	n_started = n_ended = n_again = n_stopped = n_frozen = n_told_frozen = 0;
+	start_result = freeze_result = 0;
+	can_freeze = true;
 	boot_id_set_fake("first");
 	clock_set_fake((struct mono_time){0}, (struct utc_time){1000 * NS_PER_S});
 	open_all();

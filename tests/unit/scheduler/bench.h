@@ -41,8 +41,15 @@ extern struct task started[HEARD_MAX];
 extern struct heard_end ended[HEARD_MAX];
 extern struct heard_again again[HEARD_MAX];
 extern int64_t stopped[HEARD_MAX];
-extern size_t n_started, n_ended, n_again, n_stopped;
-extern int start_result; /* of the runner's start */
+/* What the runner was told to freeze and thaw, and what the owner heard of it. */
+struct heard_freeze {
+	int64_t id;
+	bool frozen;
+};
+extern struct heard_freeze frozen[HEARD_MAX], told_frozen[HEARD_MAX];
+extern size_t n_started, n_ended, n_again, n_stopped, n_frozen, n_told_frozen;
+extern int start_result, freeze_result; /* of the runner's start and freeze */
+extern bool can_freeze;                 /* the runner's answer */
 extern uint64_t commits_at_start;
 
 int setup(void **state); /* UTC 1000 s, monotonic 0 */
@@ -59,6 +66,7 @@ int64_t put_spec(struct task_spec spec); /* stage "s" and payload "p" unless sai
 void succeed(int64_t id);
 void failed(int64_t id, enum task_class class);
 void broke(int64_t id);             /* its sandbox broke */
+void was_stopped(int64_t id);       /* by the runner, as it was told */
 int64_t number_of(const char *sql); /* the first column of the first row */
 
 #endif

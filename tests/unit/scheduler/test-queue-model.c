@@ -3,16 +3,18 @@
  * The queue against a simple model: random operations from many seeds, with crashes.
  *
  * The model knows no lanes, no indexes and no standing orders: it keeps every command that was ever accepted,
- * and of those about a task the latest counts.
+ * and of those about a task the latest counts. All tasks are of one size, so that whoever preempts takes the
+ * place of one: either frozen, or (given as the argument) stopped.
  */
 #include "bench.h"
 
-#define SEEDS 16
+#define SEEDS 8
 #ifdef __SANITIZE_ADDRESS__
 #define STEPS 4000
 #else
-#define STEPS 64000 /* with 16 seeds more than a million */
+#define STEPS 64000 /* in both tests, with 8 seeds each, more than a million */
 #endif
+#define TASKS 4
 #define LIVE_MAX 120
 #define RETRIES 2
 #define COMMANDS_MAX 4096
@@ -26,6 +28,8 @@ struct model_task {
 	enum model_state state;
 	int tries;
 	bool cancelled; /* will end as such */
+	int runs_with;  /* the priority that it was started with */
+	bool frozen, stopping;
 };
 
 struct model_command {
@@ -41,6 +45,9 @@ static struct model {
 	size_t n_commands;
 	int64_t over[M_STATE_MAX];
 } model, committed;
+
+static bool stops; /* nothing can be frozen */
+static int64_t n_preempted, n_thawed;
 
 static const char *const workflows[] = {"u", "v", "w"}, *const payloads[] = {"p", "q", "q"};
 static char why[256];
@@ -111,23 +118,116 @@ static void end(struct model_task *t, enum model_state state)
 	*t = model.live[--model.n];
 }
 
+static bool is_ending(const struct model_task *t)
+{
+	return t->cancelled || t->stopping;
+}
+
+/* Those that hold a place; without those that are ending, when only what will be counts. */
+static size_t places_taken(bool soon)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < model.n; i++)
+		n += model.live[i].state == M_RUNNING && !model.live[i].frozen &&
+		     !(soon && is_ending(&model.live[i]));
+	return n;
+}
+
+/* The least or the most important of those that run, or stand still; what is ending is of no use. */
+static struct model_task *model_running(bool frozen_ones, bool most)
+{
+	struct model_task *best = NULL;
+
+	for (size_t i = 0; i < model.n; i++) {
+		struct model_task *t = &model.live[i];
+		if (t->state != M_RUNNING || t->frozen != frozen_ones || is_ending(t))
+			continue;
+		bool more = !best || t->runs_with > best->runs_with ||
+			    (t->runs_with == best->runs_with && t->id < best->id);
+		if (!best || more == most)
+			best = t;
+	}
+	return best;
+}
+
+static bool model_may_preempt(const struct model_task *head, const struct model_task *victim)
+{
+	return head && victim && latest(head, false, head->priority) >= queue_rules_default.critical &&
+	       victim->runs_with < queue_rules_default.critical;
+}
+
+/* What the scheduler is to do next: it must have done it. False: nothing. */
+static bool model_step(size_t *starts, size_t *freezes, size_t *stops_seen)
+{
+	struct model_task *still = model_running(true, true), *head = model_head();
+	struct model_task *victim = model_running(false, false);
+	size_t all = count(M_RUNNING);
+
+	if (still && !model_may_preempt(head, still)) {
+		if (places_taken(false) >= TASKS)
+			return false;
+		assert_true(*freezes < n_frozen);
+		assert_int_equal(frozen[*freezes].id, still->id);
+		assert_false(frozen[(*freezes)++].frozen);
+		still->frozen = false;
+		n_thawed++;
+		return true;
+	}
+	if (!head)
+		return false;
+	if (places_taken(false) < TASKS && all < QUEUE_RUNNING_MAX) {
+		assert_true(*starts < n_started);
+		assert_int_equal(started[(*starts)++].id, head->id);
+		head->state = M_RUNNING;
+		head->runs_with = latest(head, false, head->priority);
+		return true;
+	}
+	if (places_taken(true) < TASKS || !model_may_preempt(head, victim))
+		return false;
+	n_preempted++;
+	if (stops) {
+		assert_true(*stops_seen < n_stopped);
+		assert_int_equal(stopped[(*stops_seen)++], victim->id);
+		victim->stopping = true;
+	} else {
+		assert_true(*freezes < n_frozen);
+		assert_int_equal(frozen[*freezes].id, victim->id);
+		assert_true(frozen[(*freezes)++].frozen);
+		victim->frozen = true;
+	}
+	return true;
+}
+
+static bool is_told_before(int64_t task)
+{
+	for (size_t i = 0; i < model.n; i++)
+		if (model.live[i].id == task)
+			return model.live[i].cancelled;
+	return false;
+}
+
 static void model_turn(void)
 {
-	size_t first = n_started = 0;
+	size_t starts = 0, freezes = 0, stops_seen;
 
-	n_ended = n_again = n_stopped = 0;
+	n_started = n_ended = n_again = n_frozen = n_told_frozen = 0;
+	stops_seen = n_stopped = 0;
 	turn();
+	/* Cancelled ones were told to stop, in any order, before anything was decided. */
+	while (stops_seen < n_stopped && is_told_before(stopped[stops_seen]))
+		stops_seen++;
 	for (size_t i = 0; i < model.n;)
 		if (model.live[i].state == M_READY && model.live[i].cancelled)
 			end(&model.live[i], M_CANCELLED);
 		else
 			i++;
-	for (struct model_task *t; count(M_RUNNING) < budget.tasks && (t = model_head());) {
-		assert_true(first < n_started);
-		assert_int_equal(started[first++].id, t->id);
-		t->state = M_RUNNING;
-	}
-	assert_int_equal(first, n_started);
+	while (model_step(&starts, &freezes, &stops_seen))
+		;
+	assert_int_equal(starts, n_started);
+	assert_int_equal(freezes, n_frozen);
+	assert_int_equal(n_told_frozen, n_frozen);
+	assert_int_equal(stops_seen, n_stopped);
 	committed = model;
 }
 
@@ -144,9 +244,11 @@ static void model_crash(void)
 {
 	close_all();
 	model = committed;
-	for (size_t i = 0; i < model.n; i++)
+	for (size_t i = 0; i < model.n; i++) {
+		model.live[i].frozen = model.live[i].stopping = false;
 		if (model.live[i].state == M_RUNNING)
 			model.live[i].state = M_READY;
+	}
 	open_with_rules(); /* which commits that */
 	committed = model;
 }
@@ -168,12 +270,22 @@ static void model_put(int step)
 		.retry = {.limit = RETRIES}});
 }
 
+static size_t can_end(void)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < model.n; i++)
+		n += model.live[i].state == M_RUNNING && (!model.live[i].frozen || model.live[i].cancelled);
+	return n;
+}
+
 static void model_finish(void)
 {
 	struct model_task *t = model.live;
 
-	for (size_t skip = next_random((uint32_t)count(M_RUNNING)) + 1; skip; t++)
-		skip -= t->state == M_RUNNING;
+	/* What stands still does not end, but for an order. */
+	for (size_t skip = next_random((uint32_t)can_end()) + 1; skip; t++)
+		skip -= t->state == M_RUNNING && (!t->frozen || t->cancelled);
 	t--;
 	n_ended = n_again = 0;
 	uint32_t luck = next_random(8);
@@ -181,9 +293,11 @@ static void model_finish(void)
 		succeed(t->id);
 	else
 		failed(t->id, luck == 5 ? CLASS_BROKEN : CLASS_TEMPORARY);
-	bool retried = luck > 5 && !t->cancelled && t->tries++ < RETRIES;
+	bool put_back = luck == 5 && t->stopping && !t->cancelled;
+	bool retried = put_back || (luck > 5 && !t->cancelled && t->tries++ < RETRIES);
 	assert_int_equal(n_again, retried);
 	assert_int_equal(n_ended, !retried);
+	t->frozen = t->stopping = false;
 	if (retried)
 		t->state = M_READY;
 	else
@@ -307,7 +421,7 @@ static void run_model(uint32_t seed)
 			model_command();
 		else if (what < 1100 && model.n < LIVE_MAX)
 			model_put(step);
-		else if (count(M_RUNNING))
+		else if (can_end())
 			model_finish();
 		else
 			model_turn();
@@ -323,17 +437,21 @@ static void run_model(uint32_t seed)
 
 static void test_random_operations_and_crashes_agree_with_the_model(void **state)
 {
-	budget.tasks = 4;
+	budget.tasks = TASKS;
+	can_freeze = !stops;
 	for (uint32_t seed = 1; seed <= SEEDS; seed++) {
 		empty_database();
 		close_all();
 		open_with_rules();
 		run_model(seed);
 	}
+	assert_true(n_preempted > SEEDS * STEPS / 2000);
+	assert_true(stops || n_thawed > SEEDS * STEPS / 4000);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+	stops = argc > 1 && !strcmp(argv[1], "stops");
 	const struct CMUnitTest tests[] = {
 		TEST(test_random_operations_and_crashes_agree_with_the_model),
 	};
