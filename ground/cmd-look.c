@@ -146,7 +146,8 @@ int command_runs(int argc, char **argv)
 	static const char help[] = "Usage: perigee runs [--state DIR] [--limit N] [--json]\n"
 				   "\n"
 				   "Lists runs, newest first: number, workflow, state, when it began, what "
-				   "started it, why it failed.\n"
+				   "started it, why it failed,\n"
+				   "whether it waits for somebody's approval.\n"
 				   "Exit status: 0, or 66 when there is no such state folder.\n";
 	struct look l;
 	struct store *s;
@@ -163,15 +164,21 @@ int command_runs(int argc, char **argv)
 		print_json(list);
 		return 0;
 	}
-	const cJSON *run;
+	const cJSON *run, *asking;
 	printf("%5s  %-20s %-9s %-24s  %s\n", "RUN", "WORKFLOW", "STATE", "BEGAN", "STARTED BY");
 	cJSON_ArrayForEach(run, list)
 	{
 		const char *reason = json_str(run, "reason");
-		printf("%5.0f  %-20s %-9s %-24s  %s%s%s\n", json_num(run, "run", 0),
+		printf("%5.0f  %-20s %-9s %-24s  %s%s%s", json_num(run, "run", 0),
 			or_dash(json_str(run, "workflow")), or_dash(json_str(run, "state")),
 			or_dash(json_str(run, "created")), look_subject(run), reason ? "; " : "",
 			reason ? reason : "");
+		cJSON_ArrayForEach(asking, cJSON_GetObjectItemCaseSensitive(run, "asking"))
+		{
+			printf("; waits for `perigee approve %.0f %s`", json_num(run, "run", 0),
+				asking->valuestring);
+		}
+		putchar('\n');
 	}
 	return 0;
 }
