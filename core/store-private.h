@@ -34,8 +34,6 @@ struct store_note {
 	uint64_t bytes;
 };
 
-struct aside;
-
 struct store {
 	sqlite3 *db;
 	bool changing;
@@ -52,8 +50,9 @@ struct store {
 	uint64_t wal_reserved;  /* its blocks are there up to here */
 	uint64_t wal_size;      /* when that was last looked at */
 	bool held;              /* the turn's commit waits for room */
+	int log_frames;         /* of the WAL, after the last commit */
+	uint64_t log_asked;     /* at which commit it was last said to be due */
 	struct store_report report;
-	struct aside *aside; /* NULL: each commit moves the WAL when it is long */
 };
 
 /* ---- store-sum.c: a VFS over the default one: each page of a database carries a checksum ---- */
@@ -76,6 +75,11 @@ WARN_UNUSED int mark_read(sqlite3 *db, struct store_mark *ret_mark);
 /* PRAGMA quick_check: 0, or ERR_STORE with what it found. */
 WARN_UNUSED int check_pages(sqlite3 *db, char *ret_reason, size_t cap);
 
+/* ---- store-log.c ---- */
+
+/* Its commits tell how long the WAL is. After the pragmas. */
+void log_watch(struct store *s);
+
 /* ---- store-room.c: room for the next commit, before it is made ---- */
 
 /* 0, or -ENOSPC: what the turn has changed, and so much more, would not fit. */
@@ -83,11 +87,6 @@ WARN_UNUSED int room_take(struct store *s, uint64_t more_bytes);
 /* A small file that is given up when a start finds the disk full, and made again when there is space. */
 void room_spare_use(const char *db_path);
 void room_spare_make(const char *db_path);
-
-/* ---- store-checkpoint.c ---- */
-
-void aside_committed(struct aside *a, sqlite3 *db);
-void aside_stop(struct aside *a);
 
 /* ---- store-mark.c: the file beside the database that says which commit was acknowledged last ---- */
 

@@ -35,7 +35,6 @@ void store_close(struct store *s)
 		return;
 	drop_effects(s);
 	free(s->effects);
-	aside_stop(s->aside);
 	for (size_t i = 0; i < s->n_stmts; i++)
 		sqlite3_finalize(s->stmts[i].stmt);
 	sqlite3_close(s->db); /* rolls an open transaction back */
@@ -263,8 +262,6 @@ static int commit(struct store *s)
 	s->commits++;
 	s->mark = next;
 	mark_save(s->mark_fd, &s->mark);
-	if (s->aside)
-		aside_committed(s->aside, s->db);
 	return 0;
 }
 

@@ -263,18 +263,28 @@ cJSON *run_provenance(struct store *store, int64_t run)
 	return NULL;
 }
 
-int run_log_path(struct store *store, const char *state_dir, int64_t run, const char *stage, char *ret_path,
-	size_t cap)
+int run_log_path(struct store *store, const char *state_dir, int64_t run, const char *stage, int64_t item,
+	char *ret_path, size_t cap)
 {
-	sqlite3_stmt *q = store_query(store,
-		"SELECT attempts FROM run_stage WHERE run = ? AND stage = ? AND attempts > 0", "it", run,
-		stage);
+	sqlite3_stmt *q =
+		item < 0
+			? store_query(store,
+				  "SELECT attempts FROM run_stage WHERE run = ? AND stage = ? AND attempts > "
+				  "0",
+				  "it", run, stage)
+			: store_query(store,
+				  "SELECT attempts FROM run_item WHERE run = ? AND stage = ? AND item = ? AND"
+				  " attempts > 0",
+				  "iti", run, stage, item);
 	int64_t attempt = q && sqlite3_step(q) == SQLITE_ROW ? sqlite3_column_int64(q, 0) : 0;
 
 	if (q)
 		sqlite3_reset(q);
 	if (!attempt)
 		return ERR_UNKNOWN;
+	if (item >= 0)
+		return path_format(ret_path, cap, "%s/logs/%lld/%s.%lld.%lld.log", state_dir, (long long)run,
+			stage, (long long)item, (long long)attempt);
 	return path_format(ret_path, cap, "%s/logs/%lld/%s.%lld.log", state_dir, (long long)run, stage,
 		(long long)attempt);
 }

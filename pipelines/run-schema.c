@@ -80,6 +80,11 @@ static const char *const schema[] = {
 	"CREATE INDEX run_output_digest ON run_output(digest);"
 	"CREATE INDEX run_item_output_digest ON run_item_output(digest)",
 
+	/* Orbit events that were told, the newest: one that is told again makes no runs. */
+	"CREATE TABLE orbit_event("
+	" id INTEGER PRIMARY KEY, event TEXT NOT NULL, place TEXT NOT NULL, time_ns INTEGER NOT NULL,"
+	" UNIQUE(event, place, time_ns))",
+
 	/* Retention: what refers to an artifact, which runs are inside another. run.ordered 3: it is being removed. */
 	"CREATE INDEX run_child ON run(parent) WHERE parent IS NOT NULL;"
 	"CREATE INDEX run_text ON run(digest);"

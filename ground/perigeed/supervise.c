@@ -130,8 +130,6 @@ static int start_parts(struct perigeed *d)
 	int r = open_store(d);
 
 	if (r == 0)
-		r = store_checkpoint_aside(d->store);
-	if (r == 0)
 		r = scheduler_create(d->store, &budget, &d->scheduler);
 	if (r == 0)
 		r = set_queue_rules(d);
@@ -182,7 +180,7 @@ static void finish(struct perigeed *d)
 
 	storage_stop(d);
 	retention_stop(d);
-	launcher_destroy(d->launcher);
+	launcher_destroy(TAKE_PTR(d->launcher)); /* a stage that is being prepared finds it gone */
 	broker_client_destroy(d->broker);
 	control_destroy(d->control);
 	downlink_destroy(

@@ -163,8 +163,6 @@ static int serve(struct server *s, const char *db, unsigned waiting)
 	rules.history = 1000; /* so that what trimming costs is in the figures */
 	int r = store_open(db, &s->store, why, sizeof(why));
 	if (r == 0)
-		r = store_checkpoint_aside(s->store);
-	if (r == 0)
 		r = scheduler_create(s->store, &budget, &s->queue);
 	if (r == 0)
 		r = scheduler_set_rules(s->queue, &rules);

@@ -66,10 +66,11 @@ struct store_copy {
 WARN_UNUSED int store_copy_make(
 	const char *path, const atomic_bool *stop, struct store_copy *ret_copy, char *ret_reason, size_t cap);
 
-/* From now on a thread moves the WAL into the database, instead of the commit that finds it long. The WAL stays below
- * some 10 MiB, unless a reader keeps it. Outside a turn, once, when the process has confined itself. ERR_STORE, -EAGAIN
- * (no thread): all goes on as before. */
-WARN_UNUSED int store_checkpoint_aside(struct store *s);
+/* Whether the WAL is so long that moving it into the database is worth while; true at most once a commit. Have
+ * a worker do it then, by store_log_move, so that no commit has to. */
+bool store_log_due(struct store *s);
+/* Beside a supervisor that goes on writing. Blocks: worker only, one at a time. ERR_STORE. */
+WARN_UNUSED int store_log_move(const char *path);
 
 /* The same, read-only, for a command beside a running supervisor. -ENOENT when there is none. */
 WARN_UNUSED int store_open_readonly(const char *path, struct store **ret_store);

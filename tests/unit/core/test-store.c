@@ -6,7 +6,6 @@
 #include <limits.h>
 #include <signal.h>
 #include <stdbool.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "core/file.h"
@@ -334,7 +333,6 @@ static void a_damaged_database_is_found(void **state)
  * committed must be there, whole turns only, and at most the one more that it had no time to speak of.
  */
 static int say_fd;
-static bool aside; /* the child moves its WAL aside */
 
 static void say(void *arg)
 {
@@ -343,10 +341,8 @@ static void say(void *arg)
 
 static void killed_at_any_moment(void **state)
 {
-	static char large[60001]; /* so that the WAL is soon long */
 	uint64_t seed = 8;
 
-	memset(large, 'y', sizeof(large) - 1);
 	store_close(s);
 	s = NULL;
 	int64_t before = 0;
@@ -359,11 +355,9 @@ static void killed_at_any_moment(void **state)
 			close(fds[0]);
 			if (store_open(path, &s, reason, sizeof(reason)) < 0)
 				_exit(1);
-			if (aside && store_checkpoint_aside(s) < 0)
-				_exit(4);
 			for (int64_t k = before;; k += 3) {
 				for (int64_t i = 0; i < 3; i++)
-					if (put(k + i, aside ? large : "x") < 0)
+					if (put(k + i, "x") < 0)
 						_exit(2);
 				if (store_effect(s, say, A, NULL) < 0 || store_turn_end(s) < 0)
 					_exit(3);
@@ -394,49 +388,6 @@ static void killed_at_any_moment(void **state)
 	}
 }
 
-static int64_t wal_bytes(void)
-{
-	char wal[PATH_MAX + 8];
-	struct stat st;
-
-	snprintf(wal, sizeof(wal), "%s-wal", path);
-	return stat(wal, &st) == 0 ? (int64_t)st.st_size : 0;
-}
-
-/* Commits that never pause, of pages all over the database: the WAL stays short, and all is there after it. */
-static void the_wal_is_moved_aside(void **state)
-{
-	uint64_t seed = 11, written = 0;
-	char big[3000];
-	int64_t longest = 0, k = 0;
-
-	memset(big, 'x', sizeof(big) - 1);
-	big[sizeof(big) - 1] = '\0';
-	assert_int_equal(store_checkpoint_aside(s), 0);
-	for (; written < (UINT64_C(80) << 20); k++) {
-		assert_int_equal(put(k, big), 0);
-		for (int i = 0; i < 6 && k; i++)
-			assert_int_equal(store_exec(s, "UPDATE t SET d = ? WHERE k = ?", "di", (double)k,
-						 (int64_t)(rnd(&seed) % (uint64_t)k)),
-				0);
-		assert_int_equal(store_turn_end(s), 0);
-		written += 7 * 4096;
-		longest = wal_bytes() > longest ? wal_bytes() : longest;
-	}
-	assert_true(longest > 400 * 4096);
-	assert_true(longest < INT64_C(16) << 20);
-	reopen();
-	assert_int_equal(count(s), k);
-	assert_int_equal(store_report(s)->start, STORE_INTACT);
-}
-
-static void killed_with_the_wal_aside(void **state)
-{
-	aside = true;
-	killed_at_any_moment(state);
-	aside = false;
-}
-
 #define WITH_STORE(f) cmocka_unit_test_setup_teardown(f, clear_done, teardown)
 
 int main(void)
@@ -457,8 +408,6 @@ int main(void)
 		WITH_STORE(what_is_no_database),
 		WITH_STORE(a_damaged_database_is_found),
 		WITH_STORE(killed_at_any_moment),
-		WITH_STORE(the_wal_is_moved_aside),
-		WITH_STORE(killed_with_the_wal_aside),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
