@@ -272,7 +272,9 @@ static int start_what_fits(struct scheduler *s, struct utc_time now)
 
 static void find_wake(struct scheduler *s, struct utc_time now)
 {
-	int64_t at_ns = s->due_at_ns < s->backoff_at_ns ? s->due_at_ns : s->backoff_at_ns;
+	int64_t backoff_at_ns =
+		s->backoff_at_ns == INT64_MAX ? INT64_MAX : s->backoff_at_ns - queue_ns(s) + now.ns;
+	int64_t at_ns = s->due_at_ns < backoff_at_ns ? s->due_at_ns : backoff_at_ns;
 
 	for (enum span i = 0; i < SPAN_MAX; i++)
 		if (s->awaited[i] && next_slice(s, i, now).ns < at_ns)
@@ -285,12 +287,16 @@ static void find_wake(struct scheduler *s, struct utc_time now)
 int scheduler_dispatch(struct scheduler *s)
 {
 	s->slice = SLICE;
+	int r = clock_follow(s);
+	if (r < 0)
+		return r;
 	while (s->dirty) {
 		struct utc_time now = clock_utc();
 
-		s->dirty = s->more = false;
+		s->dirty = false;
+		s->more = s->shift.step_ns != 0;
 		memset(s->awaited, 0, sizeof(s->awaited));
-		int r = settle(s, now);
+		r = settle(s, now);
 		if (r == 0 && !*s->paused)
 			r = start_what_fits(s, now);
 		if (r == 0)

@@ -137,7 +137,7 @@ static bool tries_left(struct scheduler *s, struct tries *t, const struct task_e
 static int again(struct scheduler *s, const struct running *run, const char *outcome,
 	const struct task_end *end, const struct tries *t, int64_t wait_ns)
 {
-	struct utc_time not_before = {wait_ns > 0 ? clock_utc().ns + wait_ns : 0};
+	struct utc_time not_before = {wait_ns > 0 ? queue_ns(s) + wait_ns : 0};
 	int r = attempt_record(s, run->task.id, outcome, end);
 
 	if (r == 0)

@@ -134,8 +134,12 @@ struct scheduler {
 	bool more;          /* work that is done in slices is not finished */
 	bool suspects;      /* suspected tasks may have to be condemned */
 	bool condemned;     /* tasks may have to be ended before anything else */
-	/* No ready task's deadline, no backoff's end is before; .ns of UTC, INT64_MAX: none. */
+	/* No ready task's deadline (UTC), no backoff's end (queue_ns) is before; INT64_MAX: none. */
 	int64_t due_at_ns, backoff_at_ns;
+	int64_t clock_offset_ns; /* UTC less monotonic, as of the last step that was seen */
+	struct {
+		int64_t step_ns, next, last; /* of the tasks after next up to last; step_ns 0: none is left */
+	} shift;
 	bool awaited[SPAN_MAX];       /* somebody who has used up a quota waits for the next slice */
 	struct usage spent[SPAN_MAX]; /* by all */
 	bool usage_unsaved;
@@ -214,6 +218,19 @@ struct running *running_find(struct scheduler *s, int64_t task);
 /* Those that the ranks of what waits were made with; the default where nothing is kept. */
 WARN_UNUSED int rules_load(struct scheduler *s);
 int64_t rank_of(const struct queue_rules *rules, uint8_t priority, int64_t waits_from_ns);
+/* Of the tasks after `after` up to `upto`: they wait from so much later. */
+WARN_UNUSED int rules_shift(struct scheduler *s, int64_t after, int64_t upto, int64_t step_ns);
+WARN_UNUSED int fact_get(struct scheduler *s, const char *name, int64_t otherwise, int64_t *ret_value);
+WARN_UNUSED int fact_set(struct scheduler *s, const char *name, int64_t value);
+
+/* clock.c: waiting is counted by a clock that is UTC, but moves on when UTC is stepped, until all that was
+ * kept has been moved with it. */
+int64_t queue_ns(const struct scheduler *s);
+WARN_UNUSED int clock_load(struct scheduler *s);
+/* Sees whether UTC was stepped, and moves what is kept, a slice in each dispatch. */
+WARN_UNUSED int clock_follow(struct scheduler *s);
+/* By how much the task's times are still to be moved. */
+int64_t clock_behind_ns(const struct scheduler *s, int64_t task);
 
 /* scheduler.c */
 void count_move(struct scheduler *s, size_t lane, int from, int to); /* enum task_state, -1: none */

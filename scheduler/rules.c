@@ -24,7 +24,7 @@ int64_t rank_of(const struct queue_rules *rules, uint8_t priority, int64_t waits
 	return slice - priority;
 }
 
-static int fact(struct scheduler *s, const char *name, int64_t otherwise, int64_t *ret_value)
+int fact_get(struct scheduler *s, const char *name, int64_t otherwise, int64_t *ret_value)
 {
 	sqlite3_stmt *q = store_query(s->store, "SELECT value FROM queue_fact WHERE name = ?", "t", name);
 	int rc = q ? sqlite3_step(q) : SQLITE_ERROR;
@@ -35,14 +35,23 @@ static int fact(struct scheduler *s, const char *name, int64_t otherwise, int64_
 	return rc == SQLITE_ROW || rc == SQLITE_DONE ? 0 : ERR_STORE;
 }
 
+int fact_set(struct scheduler *s, const char *name, int64_t value)
+{
+	int r = store_change(s->store);
+
+	return r < 0 ? r
+		     : store_exec(s->store, "INSERT OR REPLACE INTO queue_fact(name, value) VALUES(?, ?)",
+			       "ti", name, value);
+}
+
 int rules_load(struct scheduler *s)
 {
 	int64_t critical = 0;
 
 	s->rules = queue_rules_default;
-	int r = fact(s, "critical", s->rules.critical, &critical);
+	int r = fact_get(s, "critical", s->rules.critical, &critical);
 	if (r == 0)
-		r = fact(s, "ageing", s->rules.ageing_ns, &s->rules.ageing_ns);
+		r = fact_get(s, "ageing", s->rules.ageing_ns, &s->rules.ageing_ns);
 	s->rules.critical = (uint16_t)critical;
 	return r;
 }
@@ -50,15 +59,23 @@ int rules_load(struct scheduler *s)
 static int rule_changed(struct scheduler *s, const char *name, int64_t value, bool *changed)
 {
 	int64_t before;
-	int r = fact(s, name, INT64_MIN, &before);
+	int r = fact_get(s, name, INT64_MIN, &before);
 
 	if (r < 0 || before == value)
 		return r;
 	*changed = true;
-	r = store_change(s->store);
-	return r < 0 ? r
-		     : store_exec(s->store, "INSERT OR REPLACE INTO queue_fact(name, value) VALUES(?, ?)",
-			       "ti", name, value);
+	return fact_set(s, name, value);
+}
+
+int rules_shift(struct scheduler *s, int64_t after, int64_t upto, int64_t step_ns)
+{
+	return store_exec(s->store,
+		"UPDATE task SET waits_from_ns = waits_from_ns + ?1, rank = CASE WHEN priority >= ?2 THEN ?3 "
+		"- priority"
+		" WHEN ?4 > 0 THEN (waits_from_ns + ?1) / ?4 - priority ELSE -priority END"
+		" WHERE id > ?5 AND id <= ?6",
+		"iiiiii", step_ns, (int64_t)s->rules.critical, -CRITICAL_RANK, s->rules.ageing_ns, after,
+		upto);
 }
 
 int scheduler_set_rules(struct scheduler *s, const struct queue_rules *rules)
@@ -71,7 +88,7 @@ int scheduler_set_rules(struct scheduler *s, const struct queue_rules *rules)
 	if (r == 0 && changed)
 		r = store_exec(s->store,
 			"UPDATE task SET rank = CASE WHEN priority >= ?1 THEN ?2 - priority"
-			" WHEN ?3 > 0 THEN waits_from_ns / ?3 - priority ELSE -priority END WHERE state = 0",
+			" WHEN ?3 > 0 THEN waits_from_ns / ?3 - priority ELSE -priority END WHERE state <= 1",
 			"iii", (int64_t)rules->critical, -CRITICAL_RANK, rules->ageing_ns);
 	if (r < 0)
 		return r;

@@ -92,6 +92,8 @@ int scheduler_create(
 	if (r == 0)
 		r = rules_load(s);
 	if (r == 0)
+		r = clock_load(s);
+	if (r == 0)
 		r = power_load(s);
 	if (r == 0)
 		r = usage_load(s, NULL);
@@ -170,17 +172,20 @@ static int waits_from(struct scheduler *s, int64_t run, int64_t *ret_ns)
 {
 	if (s->last_run.run != run || s->last_run.waits_from_ns == 0) {
 		sqlite3_stmt *q = store_query(s->store,
-			"SELECT waits_from_ns FROM task WHERE run = ? ORDER BY id LIMIT 1", "i", run);
+			"SELECT waits_from_ns, id FROM task WHERE run = ? ORDER BY id LIMIT 1", "i", run);
 		int rc = q ? sqlite3_step(q) : SQLITE_ERROR;
 
 		s->last_run.run = run;
-		s->last_run.waits_from_ns = rc == SQLITE_ROW ? sqlite3_column_int64(q, 0) : clock_utc().ns;
+		s->last_run.waits_from_ns =
+			rc == SQLITE_ROW
+				? sqlite3_column_int64(q, 0) + clock_behind_ns(s, sqlite3_column_int64(q, 1))
+				: queue_ns(s);
 		if (q)
 			sqlite3_reset(q);
 		if (rc != SQLITE_ROW && rc != SQLITE_DONE)
 			return ERR_STORE;
 	}
-	*ret_ns = s->last_run.waits_from_ns > 0 ? s->last_run.waits_from_ns : 0;
+	*ret_ns = s->last_run.waits_from_ns;
 	return 0;
 }
 

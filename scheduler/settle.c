@@ -45,12 +45,13 @@ static int expire(struct scheduler *s, struct utc_time now)
 	return 0;
 }
 
-static int end_backoffs(struct scheduler *s, struct utc_time now)
+static int end_backoffs(struct scheduler *s)
 {
+	const int64_t now_ns = queue_ns(s);
 	struct candidate c;
 	int64_t at_ns;
 
-	while (now.ns >= s->backoff_at_ns) {
+	while (now_ns >= s->backoff_at_ns) {
 		int r = first_of(s,
 			store_query(s->store,
 				"SELECT " CANDIDATE_COLUMNS ", not_before_ns FROM task"
@@ -60,7 +61,7 @@ static int end_backoffs(struct scheduler *s, struct utc_time now)
 		if (r < 0)
 			return r;
 		s->backoff_at_ns = r ? at_ns : INT64_MAX;
-		if (now.ns < s->backoff_at_ns)
+		if (now_ns < s->backoff_at_ns)
 			break;
 		if (s->slice == 0) {
 			s->more = true;
@@ -138,7 +139,7 @@ int settle(struct scheduler *s, struct utc_time now)
 	int r = expire(s, now);
 
 	if (r == 0)
-		r = end_backoffs(s, now);
+		r = end_backoffs(s);
 	if (r == 0)
 		r = end_condemned(s);
 	if (r == 0)

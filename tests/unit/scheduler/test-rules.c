@@ -248,6 +248,92 @@ static void test_quotas_of_a_payload(void **state)
 	assert_int_equal(n_started, 4);
 }
 
+/* The clock: so many seconds after the start, UTC stepped by so many. */
+static void stepped(int64_t s, int64_t step_s)
+{
+	clock_set_fake((struct mono_time){s * NS_PER_S}, (struct utc_time){(200000 + s + step_s) * NS_PER_S});
+	scheduler_poke(sched);
+}
+
+static void test_a_backoff_takes_as_long_when_the_clock_is_stepped(void **state)
+{
+	static const int64_t steps_s[] = {-86400, 86400, -199990, -1};
+
+	for (size_t i = 0; i < ARRAY_LEN(steps_s); i++) {
+		stepped(0, 0);
+		reopen_all();
+		n_started = 0;
+		int64_t id = put_spec((struct task_spec){
+			.run = 1, .cpus_milli = 1, .retry = {.limit = 1, .backoff_ns = 20 * NS_PER_S}});
+		turn();
+		failed(id, CLASS_TEMPORARY);
+		turn();
+		/* Seen in a turn in which nothing else has happened, and nobody poked. */
+		clock_set_fake((struct mono_time){15 * NS_PER_S},
+			(struct utc_time){(200015 + steps_s[i]) * NS_PER_S});
+		turn();
+		assert_int_equal(n_started, 1);
+		if (200000 + steps_s[i] > 1000)
+			assert_int_equal(scheduler_wake_at(sched).ns,
+				(200020 + steps_s[i] + (steps_s[i] == -1)) * NS_PER_S);
+		stepped(19, steps_s[i]);
+		turn();
+		assert_int_equal(n_started, 1);
+		stepped(20, steps_s[i]);
+		turn();
+		assert_int_equal(n_started, 2);
+		succeed(id);
+		turn();
+	}
+}
+
+/* More than one dispatch does, over a restart; and what is put meanwhile belongs to its run. */
+static void test_who_has_waited_has_waited_as_long_when_the_clock_is_stepped(void **state)
+{
+	struct task_spec one = {.run = 1, .priority = 3, .cpus_milli = 1};
+	int64_t last = 0;
+
+	budget.tasks = 1;
+	stepped(0, 0);
+	reopen_all();
+	scheduler_pause(sched, "not yet");
+	int64_t first = put_spec(one);
+	for (int i = 0; i < 3000; i++)
+		last = put_spec((struct task_spec){.run = 2, .priority = 0, .cpus_milli = 1});
+	turn();
+	stepped(3600, -86400); /* six slices of ageing later */
+	one.run = 3;
+	one.priority = 8;
+	int64_t before_seen = put_spec(one);
+	turn();
+	int64_t more = put_spec((struct task_spec){.run = 2, .priority = 0, .cpus_milli = 1});
+	assert_true(scheduler_wake_at(sched).ns == clock_utc().ns); /* go on at once */
+	reopen_all();
+	scheduler_pause(sched, "not yet");
+	more = put_spec((struct task_spec){.run = 2, .priority = 0, .cpus_milli = 1});
+	for (int i = 0; i < 5; i++) {
+		scheduler_poke(sched);
+		turn();
+	}
+	assert_int_equal(number_of("SELECT count(*) FROM task WHERE run <= 2 AND waits_from_ns ="
+				   " (200000 - 86400) * 1000000000"),
+		3002);
+	assert_int_equal(number_of("SELECT waits_from_ns FROM task WHERE run = 3"),
+		(200000 - 86400 + 3600) * NS_PER_S);
+	assert_true(more > last);
+	assert_int_equal(number_of("SELECT value FROM queue_fact WHERE name = 'step'"), 0);
+	one.run = 4;
+	int64_t after = put_spec(one);
+	scheduler_pause(sched, NULL);
+	n_started = 0;
+	int64_t order[] = {first, before_seen, after};
+	for (size_t i = 0; i < ARRAY_LEN(order); i++) {
+		turn();
+		assert_int_equal(started[i].id, order[i]);
+		succeed(order[i]);
+	}
+}
+
 static void test_history_is_bounded(void **state)
 {
 	struct queue_rules rules = queue_rules_default;
@@ -280,6 +366,8 @@ int main(void)
 		TEST(test_whose_sandbox_breaks_too_often_it_is_poison),
 		TEST(test_a_suspect_runs_alone),
 		TEST(test_quotas_of_a_payload),
+		TEST(test_a_backoff_takes_as_long_when_the_clock_is_stepped),
+		TEST(test_who_has_waited_has_waited_as_long_when_the_clock_is_stepped),
 		TEST(test_history_is_bounded),
 	};
 

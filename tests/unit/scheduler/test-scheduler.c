@@ -81,16 +81,14 @@ static void test_temporary_failure_is_tried_again_with_backoff(void **state)
 	assert_int_equal(n_started, 1);
 	assert_int_equal(n_ended, 0);
 	assert_int_equal(scheduler_wake_at(sched).ns, 1001 * NS_PER_S);
-	clock_set_fake((struct mono_time){0}, (struct utc_time){1001 * NS_PER_S});
-	scheduler_poke(sched);
+	at(1);
 	turn();
 	assert_int_equal(n_started, 2);
 	assert_int_equal(started[1].attempt, 2);
 	failed(id, CLASS_TEMPORARY); /* the second wait is twice as long */
 	turn();
 	assert_int_equal(scheduler_wake_at(sched).ns, 1003 * NS_PER_S);
-	clock_set_fake((struct mono_time){0}, (struct utc_time){1003 * NS_PER_S});
-	scheduler_poke(sched);
+	at(3);
 	turn();
 	failed(id, CLASS_TEMPORARY); /* the limit of two further attempts is reached */
 	turn();
@@ -112,8 +110,7 @@ static void test_failures_of_the_machine_do_not_use_up_the_retries(void **state)
 		assert_int_equal(n_ended, 0);
 		failed(id, ends[i]);
 		now_s += 100;
-		clock_set_fake((struct mono_time){0}, (struct utc_time){now_s * NS_PER_S});
-		scheduler_poke(sched);
+		at(now_s - 1000);
 	}
 	turn();
 	assert_int_equal(n_ended, 1);
@@ -187,8 +184,7 @@ static void test_past_its_deadline_a_task_never_starts(void **state)
 	assert_int_equal(scheduler_put(sched, &spec, &late), 0);
 	turn();
 	assert_int_equal(scheduler_wake_at(sched).ns, 1005 * NS_PER_S);
-	clock_set_fake((struct mono_time){0}, (struct utc_time){1005 * NS_PER_S});
-	scheduler_poke(sched);
+	at(5);
 	turn();
 	assert_int_equal(n_ended, 1);
 	assert_int_equal(ended[0].id, late);
@@ -208,8 +204,7 @@ static void test_a_start_that_fails_is_tried_again_then_ends_the_task(void **sta
 	for (int wait_s = 1; n_ended == 0 && wait_s < 1 << 10; wait_s *= 2) {
 		assert_int_equal(scheduler_wake_at(sched).ns, (now_s + wait_s) * NS_PER_S);
 		now_s += wait_s;
-		clock_set_fake((struct mono_time){0}, (struct utc_time){now_s * NS_PER_S});
-		scheduler_poke(sched);
+		at(now_s - 1000);
 		turn();
 	}
 	assert_int_equal(n_started, 9);
