@@ -381,7 +381,7 @@ static void test_exit_75_is_tried_again(void **state)
 	assert_int_equal(acquire("f1", "p"), 0);
 	settle();
 	assert_int_equal(t.n_started, 1);
-	clock_set_fake((struct mono_time){0}, (struct utc_time){1001 * NS_PER_S});
+	clock_set_fake((struct mono_time){NS_PER_S}, (struct utc_time){1001 * NS_PER_S});
 	scheduler_poke(t.scheduler);
 	t.behaviours = good;
 	settle();
@@ -400,7 +400,7 @@ static void test_what_the_machine_lacks_is_not_the_stages_fault(void **state)
 	uv_run(&t.loop, UV_RUN_DEFAULT); /* the worker that clears up */
 	turn();
 	t.refuse = 0;
-	clock_set_fake((struct mono_time){0}, (struct utc_time){1001 * NS_PER_S});
+	clock_set_fake((struct mono_time){NS_PER_S}, (struct utc_time){1001 * NS_PER_S});
 	scheduler_poke(t.scheduler);
 	settle();
 	assert_run(1, "done: cloud done; find done; count done;");
