@@ -122,11 +122,10 @@ static void on_frame_kept(uv_work_t *w, int status)
 	struct perigeed *d = b->d;
 
 	if (b->kept == -ENOSPC || b->kept == -EDQUOT) {
-		/* Not acknowledged: the camera will deliver it again. */
+		/* Its device captures nothing until this one is released: it is tried again when there is space. */
 		log_warning("%s: frame %s waits: the disk is full", b->frame.device, b->frame.frame_id);
-		artifact_drop(d->artifacts, b->tmp_name);
-		b->camera->short_of++;
-		free(b);
+		b->next = b->camera->waiting;
+		b->camera->waiting = b;
 		return;
 	}
 	int r = b->kept < 0 ? b->kept : put_frame(b);
@@ -145,6 +144,13 @@ static void on_frame_kept(uv_work_t *w, int status)
 	}
 }
 
+static void keep(struct perigeed *d, struct buffer *b)
+{
+	b->work.data = b;
+	int r = uv_queue_work(&d->loop, &b->work, keep_worker, on_frame_kept);
+	ensure(r == 0);
+}
+
 static void on_frame(struct broker_client *c, const struct broker_frame *f, void *user)
 {
 	struct perigeed *d = user;
@@ -157,9 +163,7 @@ static void on_frame(struct broker_client *c, const struct broker_frame *f, void
 				continue;
 			*at = b->next;
 			b->frame = *f;
-			b->work.data = b;
-			int r = uv_queue_work(&d->loop, &b->work, keep_worker, on_frame_kept);
-			ensure(r == 0);
+			keep(d, b);
 			return;
 		}
 	}
@@ -241,19 +245,33 @@ void cameras_resume(struct perigeed *d)
 {
 	for (size_t i = 0; i < d->n_cameras; i++) {
 		size_t n = d->cameras[i].short_of;
+		struct buffer *waiting = TAKE_PTR(d->cameras[i].waiting);
+
+		for (struct buffer *b = waiting, *next; b; b = next) {
+			next = b->next;
+			keep(d, b);
+		}
 
 		for (d->cameras[i].short_of = 0; n > 0; n--)
 			lend(&d->cameras[i], d);
 	}
 }
 
+static void free_buffers(struct buffer *b)
+{
+	while (b) {
+		struct buffer *next = b->next;
+		free(b);
+		b = next;
+	}
+}
+
 void cameras_finish(struct perigeed *d)
 {
-	for (size_t i = 0; i < d->n_cameras; i++)
-		for (struct buffer *b = d->cameras[i].lent, *next; b; b = next) {
-			next = b->next;
-			free(b);
-		}
+	for (size_t i = 0; i < d->n_cameras; i++) {
+		free_buffers(d->cameras[i].lent);
+		free_buffers(d->cameras[i].waiting);
+	}
 }
 
 const struct broker_callbacks broker_callbacks = {.on_subscribed = on_subscribed,
