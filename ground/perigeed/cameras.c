@@ -116,16 +116,22 @@ static int put_frame(struct buffer *b)
 	return pipelines_frame(d->pipelines, &e);
 }
 
+/* Its device captures nothing until this frame is released: it is tried again when there is space. */
+static void leave_frame(struct buffer *b)
+{
+	log_warning("%s: frame %s waits: the disk is full", b->frame.device, b->frame.frame_id);
+	b->next = b->camera->waiting;
+	b->camera->waiting = b;
+}
+
 static void on_frame_kept(uv_work_t *w, int status)
 {
 	struct buffer *b = w->data;
 	struct perigeed *d = b->d;
 
-	if (b->kept == -ENOSPC || b->kept == -EDQUOT) {
-		/* Its device captures nothing until this one is released: it is tried again when there is space. */
-		log_warning("%s: frame %s waits: the disk is full", b->frame.device, b->frame.frame_id);
-		b->next = b->camera->waiting;
-		b->camera->waiting = b;
+	/* Runs that are made while a commit waits for room would be in memory alone, and ever more of them. */
+	if (b->kept == -ENOSPC || b->kept == -EDQUOT || store_held(d->store)) {
+		leave_frame(b);
 		return;
 	}
 	int r = b->kept < 0 ? b->kept : put_frame(b);
@@ -249,7 +255,10 @@ void cameras_resume(struct perigeed *d)
 
 		for (struct buffer *b = waiting, *next; b; b = next) {
 			next = b->next;
-			keep(d, b);
+			if (b->kept == 0) /* an artifact already: it was the commit that had no room */
+				on_frame_kept(&b->work, 0);
+			else
+				keep(d, b);
 		}
 
 		for (d->cameras[i].short_of = 0; n > 0; n--)
