@@ -113,8 +113,8 @@ static int load_mission(struct dry_run *d)
 
 	if (!d->mission_file) {
 		mission_default_budget(&defaults);
-		d->limits =
-			(struct workflow_limits){defaults.budget.cpus_milli, defaults.budget.memory_bytes};
+		d->limits = (struct workflow_limits){.cpus_milli = defaults.budget.cpus_milli,
+			.memory_bytes = defaults.budget.memory_bytes};
 		d->tasks = defaults.budget.tasks;
 		return 0;
 	}
@@ -125,7 +125,7 @@ static int load_mission(struct dry_run *d)
 	complaints_finish(&c);
 	if (r < 0)
 		return EX_DATAERR;
-	d->limits = (struct workflow_limits){d->mission->budget.cpus_milli, d->mission->budget.memory_bytes};
+	d->limits = workflow_limits_of(d->mission);
 	d->tasks = d->mission->budget.tasks;
 	for (size_t i = 0; r == 0 && i < d->mission->n_workflows; i++)
 		if (!same_file(d->mission->workflows[i], d->file))
@@ -160,6 +160,20 @@ static int load_all(struct dry_run *d)
 	return r == 0 && mistakes ? EX_DATAERR : r;
 }
 
+/* What its CPU time takes, and what there is for all in an orbit. */
+static void add_mission(cJSON *j, const struct mission *m)
+{
+	double per_cpu_s = (double)m->energy.mj_per_cpu_s / 1000;
+
+	cJSON_AddStringToObject(j, "mission", m->name);
+	if (per_cpu_s > 0) {
+		cJSON_AddNumberToObject(j, "energy_j_per_cpu_s", per_cpu_s);
+		cJSON_AddNumberToObject(j, "energy_j_at_most", json_num(j, "cpu_s_at_most", 0) * per_cpu_s);
+	}
+	if (m->energy.mj_per_orbit)
+		cJSON_AddNumberToObject(j, "energy_j_per_orbit", (double)m->energy.mj_per_orbit / 1000);
+}
+
 static int plan(struct dry_run *d)
 {
 	const struct plan_request request = {.workflow = d->list[d->at],
@@ -184,7 +198,7 @@ static int plan(struct dry_run *d)
 	cJSON_AddNumberToObject(room, "memory_bytes", (double)d->limits.memory_bytes);
 	cJSON_AddNumberToObject(room, "tasks", d->tasks);
 	if (d->mission)
-		cJSON_AddStringToObject(j, "mission", d->mission->name);
+		add_mission(j, d->mission);
 	if (d->json)
 		print_json(j);
 	else

@@ -71,6 +71,31 @@ static int check_workflow(struct linted *f, const struct workflow_limits *limits
 	return workflow_load(f->c.file, limits, &f->c, &f->w);
 }
 
+/* A quota of a payload that has no workflow is most often a slip of the pen: then its workflows have none. */
+static void check_quotas(const struct lint *l, struct linted *f, const struct mission *m)
+{
+	const char *payloads[FILES_MAX];
+	size_t n = 0;
+
+	for (size_t i = 0; i < l->n; i++)
+		if (l->file[i].w)
+			payloads[n++] = workflow_payload(l->file[i].w);
+	for (size_t q = 0; q < m->n_quotas; q++) {
+		size_t i = 0;
+
+		while (i < n && strcmp(payloads[i], m->quotas[q].payload))
+			i++;
+		const char *near = i == n ? nearest_name(m->quotas[q].payload, payloads, n) : NULL;
+		if (near)
+			complain_warning(&f->c, 0, 0,
+				"quotas: no workflow is of the payload %s; did you mean \"%s\"?",
+				m->quotas[q].payload, near);
+		else if (i == n)
+			complain_warning(&f->c, 0, 0, "quotas: no workflow is of the payload %s",
+				m->quotas[q].payload);
+	}
+}
+
 static int check_mission(struct lint *l, struct linted *f)
 {
 	struct mission *m = NULL;
@@ -79,8 +104,8 @@ static int check_mission(struct lint *l, struct linted *f)
 	if (r < 0)
 		return r;
 	l->missions = true;
-	struct workflow_limits limits = {
-		.cpus_milli = m->budget.cpus_milli, .memory_bytes = m->budget.memory_bytes};
+	struct workflow_limits limits = workflow_limits_of(m);
+	limits.images = m->images;
 	for (size_t i = 0; i < m->n_workflows; i++) {
 		if (named_already(l, m->workflows[i]))
 			continue;
@@ -93,6 +118,7 @@ static int check_mission(struct lint *l, struct linted *f)
 		if (check_workflow(w, &limits) < 0 && w->c.total == 0)
 			complain(&w->c, 0, 0, "cannot be checked");
 	}
+	check_quotas(l, f, m);
 	mission_destroy(m);
 	return 0;
 }

@@ -239,20 +239,36 @@ static void print_end(const cJSON *j)
 			span(latest->valuedouble, a));
 }
 
+static void print_energy(const cJSON *j)
+{
+	const char *before = "energy       ";
+
+	if (json_num(j, "energy_j_declared", 0) > 0) {
+		printf("%sat most %.4g J as declared%s\n", before, json_num(j, "energy_j_declared", 0),
+			cJSON_IsTrue(list(j, "energy_declared_by_all"))
+				? ""
+				: ", and that of the stages that declare none");
+		before = "             ";
+	}
+	if (list(j, "energy_j_at_most"))
+		printf("%sat most %.4g J by its CPU time, at %.4g J a second\n", before,
+			json_num(j, "energy_j_at_most", 0), json_num(j, "energy_j_per_cpu_s", 0));
+	if (list(j, "energy_j_per_orbit"))
+		printf("             of %.4g J that an orbit has for all\n",
+			json_num(j, "energy_j_per_orbit", 0));
+}
+
 static void print_cost(const cJSON *j)
 {
 	const cJSON *peak = list(j, "needs_at_once"), *p;
 	char a[SPAN_BYTES], m[BYTES_TEXT];
-	bool all = cJSON_IsTrue(list(j, "energy_declared_by_all"));
 
 	printf("needs        %.3g CPUs, %s, %.0f task%s at once; at most %.0f executions and %s of CPU "
 	       "time\n",
 		json_num(peak, "cpus", 0), bytes(json_num(peak, "memory_bytes", 0), m),
 		json_num(peak, "tasks", 0), json_num(peak, "tasks", 0) == 1 ? "" : "s",
 		json_num(j, "executions_at_most", 0), span(json_num(j, "cpu_s_at_most", 0), a));
-	if (json_num(j, "energy_j_declared", 0) > 0)
-		printf("energy       at most %.4g J%s\n", json_num(j, "energy_j_declared", 0),
-			all ? "" : ", and that of the stages that declare none");
+	print_energy(j);
 	const char *before = "sends down   ";
 	cJSON_ArrayForEach(p, list(j, "downlink"))
 	{

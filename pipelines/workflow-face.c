@@ -2,7 +2,16 @@
 /* What others than pipelines ask of a workflow. */
 #include <string.h>
 
+#include "core/mission.h"
 #include "workflow.h"
+
+struct workflow_limits workflow_limits_of(const struct mission *m)
+{
+	return (struct workflow_limits){.cpus_milli = m->budget.cpus_milli,
+		.memory_bytes = m->budget.memory_bytes,
+		.energy_mj = m->energy.mj_per_orbit,
+		.critical = m->queue.critical};
+}
 
 const char *workflow_name(const struct workflow *w)
 {

@@ -36,6 +36,15 @@ static void read_memory(struct wf_reader *r, struct wf_stage *s, const struct yn
 			(unsigned long long)(r->limits->memory_bytes >> 20), n->text);
 }
 
+/* More than an orbit has never starts, but in the critical class. */
+static void check_energy(struct wf_reader *r, const struct wf_stage *s, const struct ynode *n)
+{
+	if (r->limits->energy_mj && s->energy_mj > r->limits->energy_mj &&
+		r->w->priority < r->limits->critical)
+		y_complain(r->c, n, "the mission has %g J for an orbit, this stage asks for \"%s\"",
+			(double)r->limits->energy_mj / 1000, n->text);
+}
+
 void wf_read_resources(struct wf_reader *r, struct wf_stage *s)
 {
 	static const char *const known[] = {"cpus", "memory", "time", "pids", "energy"};
@@ -61,6 +70,7 @@ void wf_read_resources(struct wf_reader *r, struct wf_stage *s)
 		s->energy_mj = (uint64_t)(joules * 1000 + 0.5);
 		if (s->energy_mj == 0)
 			y_complain(r->c, n, "expected an energy above zero");
+		check_energy(r, s, n);
 	}
 	y_no_others(r->c, map, known, ARRAY_LEN(known));
 }

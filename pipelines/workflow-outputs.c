@@ -54,7 +54,8 @@ void wf_read_outputs(struct wf_reader *r, struct wf_stage *s)
 	if (!uses) {
 		if (!image)
 			y_complain(r->c, s->node, "expected the key \"image\" or \"uses\", found none");
-		y_name(r->c, image, &s->image);
+		if (y_name(r->c, image, &s->image))
+			wf_check_image(r, image, s->image);
 		read_declared(r, s);
 		return;
 	}

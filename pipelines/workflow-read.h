@@ -53,6 +53,7 @@ void wf_read_products(struct wf_reader *r, struct ynode *list);                 
 
 /* First pass: image or uses, outputs: what others may refer to. */
 void wf_read_outputs(struct wf_reader *r, struct wf_stage *s); /* workflow-outputs.c */
+void wf_check_image(struct wf_reader *r, const struct ynode *at, const char *name); /* workflow-images.c */
 /* Second pass: everything else, needs included. */
 void wf_read_stage(struct wf_reader *r, struct wf_stage *s);        /* workflow-stage.c */
 void wf_read_inputs(struct wf_reader *r, struct wf_stage *s);       /* workflow-needs.c */

@@ -17,8 +17,7 @@ struct loaded {
 static void load(struct perigeed *d, struct loaded *l)
 {
 	const struct mission *m = d->mission;
-	struct workflow_limits limits = {
-		.cpus_milli = m->budget.cpus_milli, .memory_bytes = m->budget.memory_bytes};
+	const struct workflow_limits limits = workflow_limits_of(m);
 
 	for (size_t i = 0; i < m->n_workflows; i++)
 		if (workflow_load(m->workflows[i], &limits, &l->all[i], &l->w[l->n]) == 0)

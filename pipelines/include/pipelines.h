@@ -30,8 +30,15 @@ struct workflow;
 struct workflow_limits {
 	uint32_t cpus_milli;
 	uint64_t memory_bytes;
+	uint64_t energy_mj; /* in an orbit, for workflows whose priority is below `critical`; 0: no limit */
+	uint16_t critical;
+	const char *images; /* the folder of the images: one that is not there is worth a warning; NULL: not
+			       looked at */
 };
 
+struct mission;
+/* As the mission file says; its images are not looked at. */
+struct workflow_limits workflow_limits_of(const struct mission *m);
 /* Reads and checks a file. ERR_CHECKED with the complaints made. */
 WARN_UNUSED int workflow_load(const char *path, const struct workflow_limits *limits, struct complaints *c,
 	struct workflow **ret_workflow);

@@ -4,10 +4,12 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
+#include "core/file.h"
 #include "workflow.h"
 
 static const char good[] = "perigee: v1\n"                                                /* 1 */
@@ -233,6 +235,60 @@ static void test_cut_and_changed_files(void **state)
 	}
 }
 
+static void parse_within(const char *text, const struct workflow_limits *l)
+{
+	struct workflow *w = NULL;
+
+	assert_int_equal(complaints_init(&c, "f.yaml"), 0);
+	int r = workflow_parse(text, strlen(text), l, &c, &w);
+	assert_int_equal(r, c.total ? ERR_CHECKED : 0);
+	workflow_destroy(w);
+}
+
+/* What asks for more than an orbit has would never start, but in the critical class. */
+static void test_energy_that_an_orbit_has_not(void **state)
+{
+	struct workflow_limits l = {.energy_mj = 60000, .critical = 200};
+	CLEAN_FREE char *fits = with("time: 30s}", "time: 30s, energy: 60J}");
+	CLEAN_FREE char *more = with("time: 30s}", "time: 30s, energy: 60.001J}");
+
+	parse_within(fits, &l);
+	assert_int_equal(c.total, 0);
+	complaints_finish(&c);
+	parse_within(more, &l);
+	assert_int_equal(c.total, 1);
+	assert_int_equal(c.item[0].line, 13);
+	assert_non_null(strstr(c.item[0].text, "energy: the mission has 60 J for an orbit"));
+	complaints_finish(&c);
+	l.critical = 160;
+	parse_within(more, &l);
+	assert_int_equal(c.total, 0);
+	complaints_finish(&c);
+}
+
+/* Worth a warning: it may be on its way. */
+static void test_images_that_are_not_there(void **state)
+{
+	char dir[] = "/tmp/perigee-images-XXXXXX", path[128];
+
+	assert_non_null(mkdtemp(dir));
+	struct workflow_limits l = {.images = dir};
+	snprintf(path, sizeof(path), "%s/cloud-detekt", dir);
+	assert_int_equal(dir_make(path, 0755), 0);
+	snprintf(path, sizeof(path), "%s/cloud-detekt/index.json", dir);
+	assert_int_equal(file_replace(path, "{}", 2, 0644), 0);
+	parse_within(good, &l);
+	assert_int_equal(c.total, 0);
+	assert_int_equal(c.warnings, 2);
+	assert_int_equal(c.item[0].line, 10);
+	assert_non_null(strstr(c.item[0].text, "none called cloud-detect in "));
+	assert_non_null(strstr(c.item[0].text, "did you mean \"cloud-detekt\"?"));
+	assert_int_equal(c.item[1].line, 19);
+	assert_non_null(strstr(c.item[1].text, "`perigee image build` makes one"));
+	complaints_finish(&c);
+	assert_int_equal(dir_remove(dir), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -242,6 +298,8 @@ int main(void)
 		cmocka_unit_test(test_a_long_cycle_is_printed),
 		cmocka_unit_test(test_stages_are_found_by_name),
 		cmocka_unit_test(test_cut_and_changed_files),
+		cmocka_unit_test(test_energy_that_an_orbit_has_not),
+		cmocka_unit_test(test_images_that_are_not_there),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
