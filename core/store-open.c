@@ -183,12 +183,13 @@ static int open_writable(const char *path, struct store **ret_store, char *ret_r
 	snprintf(pragmas, sizeof(pragmas),
 		"PRAGMA page_size=%d; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA "
 		"foreign_keys=ON;"
-		"PRAGMA cache_size=-%d; PRAGMA temp_store=MEMORY; PRAGMA wal_autocheckpoint=400;"
+		"PRAGMA cache_size=-%d; PRAGMA temp_store=MEMORY;"
 		"PRAGMA journal_size_limit=4194304; PRAGMA trusted_schema=OFF; PRAGMA cache_spill=OFF",
 		SUM_PAGE_BYTES, PAGE_CACHE_KIB);
 	int rc = r == 0 ? sqlite3_exec(s->db, pragmas, NULL, NULL, NULL) : SQLITE_ERROR;
 	if (rc != SQLITE_OK)
 		r = say(s->db, rc, ret_reason, cap);
+	log_watch(s);
 	if (r == 0)
 		r = check_pages(s->db, ret_reason, cap);
 	if (r == 0 && (r = make_mark(s)) < 0)

@@ -52,6 +52,8 @@ struct store {
 	uint64_t wal_reserved;  /* its blocks are there up to here */
 	uint64_t wal_size;      /* when that was last looked at */
 	bool held;              /* the turn's commit waits for room */
+	int log_frames;         /* of the WAL, after the last commit */
+	uint64_t log_asked;     /* at which commit it was last said to be due */
 	struct store_report report;
 };
 
@@ -74,6 +76,11 @@ WARN_UNUSED int sum_missing(const char *path);
 WARN_UNUSED int mark_read(sqlite3 *db, struct store_mark *ret_mark);
 /* PRAGMA quick_check: 0, or ERR_STORE with what it found. */
 WARN_UNUSED int check_pages(sqlite3 *db, char *ret_reason, size_t cap);
+
+/* ---- store-log.c ---- */
+
+/* Its commits tell how long the WAL is. After the pragmas. */
+void log_watch(struct store *s);
 
 /* ---- store-room.c: room for the next commit, before it is made ---- */
 

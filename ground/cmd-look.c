@@ -146,7 +146,8 @@ int command_runs(int argc, char **argv)
 	static const char help[] = "Usage: perigee runs [--state DIR] [--limit N] [--json]\n"
 				   "\n"
 				   "Lists runs, newest first: number, workflow, state, when it began, what "
-				   "started it, why it failed.\n"
+				   "started it, why it failed,\n"
+				   "whether it waits for somebody's approval.\n"
 				   "Exit status: 0, or 66 when there is no such state folder.\n";
 	struct look l;
 	struct store *s;
@@ -163,15 +164,21 @@ int command_runs(int argc, char **argv)
 		print_json(list);
 		return 0;
 	}
-	const cJSON *run;
+	const cJSON *run, *asking;
 	printf("%5s  %-20s %-9s %-24s  %s\n", "RUN", "WORKFLOW", "STATE", "BEGAN", "STARTED BY");
 	cJSON_ArrayForEach(run, list)
 	{
 		const char *reason = json_str(run, "reason");
-		printf("%5.0f  %-20s %-9s %-24s  %s%s%s\n", json_num(run, "run", 0),
+		printf("%5.0f  %-20s %-9s %-24s  %s%s%s", json_num(run, "run", 0),
 			or_dash(json_str(run, "workflow")), or_dash(json_str(run, "state")),
 			or_dash(json_str(run, "created")), look_subject(run), reason ? "; " : "",
 			reason ? reason : "");
+		cJSON_ArrayForEach(asking, cJSON_GetObjectItemCaseSensitive(run, "asking"))
+		{
+			printf("; waits for `perigee approve %.0f %s`", json_num(run, "run", 0),
+				asking->valuestring);
+		}
+		putchar('\n');
 	}
 	return 0;
 }
@@ -202,17 +209,63 @@ static int print_log(const char *path, const char *stage, cJSON *list)
 	return 0;
 }
 
+/* STAGE or STAGE[ITEM]. */
+static bool read_element(const char *arg, char ret_stage[64], long long *ret_item)
+{
+	char end = '\0', more;
+	int n = sscanf(arg, "%63[^[][%lld%c%c", ret_stage, ret_item, &end, &more);
+
+	return strchr(arg, '[') ? n == 3 && end == ']' && *ret_item >= 0 : n == 1;
+}
+
+struct logs {
+	struct store *store;
+	const char *state;
+	int64_t run;
+	cJSON *list; /* NULL: to be printed as they are */
+	size_t printed;
+};
+
+/* Of a stage (item -1) or an element. */
+static void print_one_log(struct logs *l, const char *stage, int64_t item)
+{
+	char path[PATH_MAX], title[96];
+
+	if (item < 0)
+		snprintf(title, sizeof(title), "%s", stage);
+	else
+		snprintf(title, sizeof(title), "%s[%lld]", stage, (long long)item);
+	if (run_log_path(l->store, l->state, l->run, stage, item, path, sizeof(path)) == 0 &&
+		print_log(path, title, l->list) == 0)
+		l->printed++;
+}
+
+/* A foreach has the logs of its elements. */
+static void print_logs(struct logs *l, const cJSON *stage, int64_t item)
+{
+	const char *name = json_str(stage, "stage");
+	double elements = json_num(stage, "elements", 0);
+
+	if (item >= 0 || elements == 0)
+		print_one_log(l, name, item);
+	else
+		for (int64_t i = 0; i < (int64_t)elements; i++)
+			print_one_log(l, name, i);
+}
+
 int command_logs(int argc, char **argv)
 {
 	static const char help[] =
-		"Usage: perigee logs RUN [STAGE] [--state DIR] [--json]\n"
+		"Usage: perigee logs RUN [STAGE | STAGE[ITEM]] [--state DIR] [--json]\n"
 		"\n"
 		"What the stages of a run wrote to standard output and error, at their last attempt.\n"
+		"Elements of a foreach have logs of their own: those that wrote something, of STAGE or all,\n"
+		"or that of element number ITEM.\n"
 		"Exit status: 0, or 66 when there is no such run, stage or log.\n";
 	struct look l;
 	struct store *s;
-	char path[PATH_MAX];
-	size_t printed = 0;
+	char stage_name[64];
+	long long item = -1;
 	int r = look_options(argc, argv, help, 1, 2, &l);
 
 	if (r != 0)
@@ -221,21 +274,24 @@ int command_logs(int argc, char **argv)
 	if (r != 0)
 		return r;
 	int64_t number = whole_number(l.args[0], INT64_MAX);
+	if (l.n_args == 2 && !read_element(l.args[1], stage_name, &item)) {
+		fprintf(stderr, "perigee: expected STAGE or STAGE[ITEM], found \"%s\"\n", l.args[1]);
+		store_close(s);
+		return EX_USAGE;
+	}
 	CLEAN_JSON cJSON *run = run_provenance(s, number);
 	CLEAN_JSON cJSON *list = l.json ? cJSON_CreateArray() : NULL;
+	struct logs logs = {.store = s, .state = l.state, .run = number, .list = list};
 	const cJSON *stage;
 	cJSON_ArrayForEach(stage, cJSON_GetObjectItemCaseSensitive(run, "stages"))
 	{
 		const char *name = json_str(stage, "stage");
 
-		if (!name || (l.n_args == 2 && strcmp(name, l.args[1])))
-			continue;
-		if (run_log_path(s, l.state, number, name, path, sizeof(path)) == 0 &&
-			print_log(path, name, list) == 0)
-			printed++;
+		if (name && (l.n_args < 2 || !strcmp(name, stage_name)))
+			print_logs(&logs, stage, item);
 	}
 	store_close(s);
-	if (!printed) {
+	if (!logs.printed) {
 		fprintf(stderr, "perigee: no log of run %s%s%s in %s\n", l.args[0],
 			l.n_args == 2 ? ", stage " : "", l.n_args == 2 ? l.args[1] : "", l.state);
 		return EX_NOINPUT;

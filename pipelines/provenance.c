@@ -71,6 +71,25 @@ static cJSON *run_json(sqlite3_stmt *q)
 	return NULL;
 }
 
+/* The stages of an open run that wait for an operator. */
+static bool add_asking(cJSON *j, struct store *store, int64_t run)
+{
+	sqlite3_stmt *q = store_query(store,
+		"SELECT stage FROM run_stage WHERE run = ? AND state = ? ORDER BY position", "ii", run,
+		(int64_t)STAGE_ASKING);
+	cJSON *list = NULL;
+	bool ok = q;
+
+	while (ok && sqlite3_step(q) == SQLITE_ROW) {
+		if (!list)
+			list = cJSON_AddArrayToObject(j, "asking");
+		ok = list && cJSON_AddItemToArray(list, cJSON_CreateString(text(q, 0)));
+	}
+	if (q)
+		sqlite3_reset(q);
+	return ok;
+}
+
 cJSON *runs_list(struct store *store, size_t limit)
 {
 	cJSON *list = cJSON_CreateArray();
@@ -79,7 +98,9 @@ cJSON *runs_list(struct store *store, size_t limit)
 
 	while (list && q && sqlite3_step(q) == SQLITE_ROW) {
 		cJSON *run = run_json(q);
-		if (!run || !cJSON_AddItemToArray(list, run)) {
+		bool ok = run && (sqlite3_column_int64(q, 5) != RUN_OPEN ||
+					 add_asking(run, store, sqlite3_column_int64(q, 0)));
+		if (!ok || !cJSON_AddItemToArray(list, run)) {
 			cJSON_Delete(run);
 			cJSON_Delete(list);
 			list = NULL;
@@ -242,32 +263,43 @@ cJSON *run_provenance(struct store *store, int64_t run)
 	return NULL;
 }
 
-int run_log_path(struct store *store, const char *state_dir, int64_t run, const char *stage, char *ret_path,
-	size_t cap)
+int run_log_path(struct store *store, const char *state_dir, int64_t run, const char *stage, int64_t item,
+	char *ret_path, size_t cap)
 {
-	sqlite3_stmt *q = store_query(store,
-		"SELECT attempts FROM run_stage WHERE run = ? AND stage = ? AND attempts > 0", "it", run,
-		stage);
+	sqlite3_stmt *q =
+		item < 0
+			? store_query(store,
+				  "SELECT attempts FROM run_stage WHERE run = ? AND stage = ? AND attempts > "
+				  "0",
+				  "it", run, stage)
+			: store_query(store,
+				  "SELECT attempts FROM run_item WHERE run = ? AND stage = ? AND item = ? AND"
+				  " attempts > 0",
+				  "iti", run, stage, item);
 	int64_t attempt = q && sqlite3_step(q) == SQLITE_ROW ? sqlite3_column_int64(q, 0) : 0;
 
 	if (q)
 		sqlite3_reset(q);
 	if (!attempt)
 		return ERR_UNKNOWN;
+	if (item >= 0)
+		return path_format(ret_path, cap, "%s/logs/%lld/%s.%lld.%lld.log", state_dir, (long long)run,
+			stage, (long long)item, (long long)attempt);
 	return path_format(ret_path, cap, "%s/logs/%lld/%s.%lld.log", state_dir, (long long)run, stage,
 		(long long)attempt);
 }
 
 int run_stage_task(struct store *store, int64_t run, const char *stage, int64_t item, int64_t *ret_task)
 {
-	sqlite3_stmt *q =
-		item < 0 ? store_query(store,
-				   "SELECT task FROM run_stage WHERE run = ? AND stage = ? AND task IS NOT NULL",
-				   "it", run, stage)
-			 : store_query(store,
-				   "SELECT task FROM run_item WHERE run = ? AND stage = ? AND item = ? AND task IS NOT "
-				   "NULL",
-				   "iti", run, stage, item);
+	sqlite3_stmt *q = item < 0 ? store_query(store,
+					     "SELECT task FROM run_stage WHERE run = ? AND stage = ? AND "
+					     "task IS NOT NULL",
+					     "it", run, stage)
+				   : store_query(store,
+					     "SELECT task FROM run_item WHERE run = ? AND stage = ? AND item "
+					     "= ? AND task IS NOT "
+					     "NULL",
+					     "iti", run, stage, item);
 	int rc = q ? sqlite3_step(q) : SQLITE_ERROR;
 
 	if (rc == SQLITE_ROW)

@@ -186,8 +186,37 @@ static int order(struct pipelines *p, const struct queue_target *t, const char *
 	return r < 0 ? r : sqlite3_changes(store_db(p->o.store));
 }
 
+/* Whether it is of this mission, or was once: 1, 0. */
+static int is_known(struct pipelines *p, const struct queue_target *t)
+{
+	sqlite3_stmt *q;
+	int rc;
+
+	for (size_t i = 0; i < p->n_on; i++)
+		if (!strcmp(t->scope == QUEUE_WORKFLOW ? p->workflows[i]->name : p->workflows[i]->payload,
+			    t->name))
+			return 1;
+	if (t->scope == QUEUE_WORKFLOW)
+		q = store_query(p->o.store, "SELECT 1 FROM run WHERE workflow = ? LIMIT 1", "t", t->name);
+	else
+		q = store_query(p->o.store, "SELECT 1 FROM run WHERE payload = ? LIMIT 1", "t", t->name);
+	rc = q ? sqlite3_step(q) : SQLITE_ERROR;
+	if (q)
+		sqlite3_reset(q);
+	return rc == SQLITE_ROW ? 1 : rc == SQLITE_DONE ? 0 : ERR_STORE;
+}
+
 static int nothing_to_cancel(struct pipelines *p, const struct queue_target *t, char *ret_reason, size_t cap)
 {
+	int known = t->scope == QUEUE_WORKFLOW || t->scope == QUEUE_PAYLOAD ? is_known(p, t) : 1;
+
+	if (known < 0)
+		return known;
+	if (!known) {
+		snprintf(ret_reason, cap, "there is no %s %.64s",
+			t->scope == QUEUE_WORKFLOW ? "workflow" : "payload", t->name);
+		return ERR_UNKNOWN;
+	}
 	if (t->scope != QUEUE_RUN) {
 		snprintf(
 			ret_reason, cap, "no run is open%s%s", t->name ? " of " : "", t->name ? t->name : "");

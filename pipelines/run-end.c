@@ -33,7 +33,8 @@ static int put_product(struct run_now *run, const struct wf_product *wp)
 	return p->o.sink.put ? p->o.sink.put(p->o.sink.user, &product) : 0;
 }
 
-/* What is done goes down, also of a run that failed or took too long; not of one that an operator cancelled. */
+/* What is done goes down, also of a run that failed or took too long; not of one that an operator cancelled.
+ */
 static int put_products(struct run_now *run)
 {
 	for (size_t i = 0; i < run->w->n_products && !run->ordered; i++) {
@@ -46,17 +47,19 @@ static int put_products(struct run_now *run)
 	return 0;
 }
 
-/* A handler that fails spoils a run that was good. */
+/* A handler that fails, or that an operator cancels, spoils a run that was good. */
 static void mind_handlers(struct run_now *run, char *text, size_t cap, const char **reason)
 {
 	for (size_t i = 0; i < run->w->n_stages; i++) {
 		const struct wf_stage *s = &run->w->stages[i];
 
+		bool cancelled = run->stages[i].state == STAGE_CANCELLED;
+
 		if (run->outcome != RUN_DONE || s->role == WF_NORMAL || s->on_failure == WF_CONTINUE ||
-			run->stages[i].state != STAGE_FAILED)
+			(run->stages[i].state != STAGE_FAILED && !cancelled))
 			continue;
 		run->outcome = RUN_FAILED;
-		snprintf(text, cap, "stage %s failed", s->name);
+		snprintf(text, cap, "stage %s %s", s->name, cancelled ? "was cancelled" : "failed");
 		*reason = text;
 	}
 }
@@ -81,8 +84,8 @@ int run_end(struct run_now *run)
 int run_ended(struct pipelines *p, int64_t run)
 {
 	char workflow[TASK_WORKFLOW_BYTES], stage[TASK_STAGE_BYTES];
-	sqlite3_stmt *q = store_query(p->o.store,
-		"SELECT workflow, state, parent, parent_stage FROM run WHERE id = ?", "i", run);
+	sqlite3_stmt *q = store_query(
+		p->o.store, "SELECT workflow, state, parent, parent_stage FROM run WHERE id = ?", "i", run);
 
 	if (!q || sqlite3_step(q) != SQLITE_ROW)
 		return ERR_STORE;
@@ -92,7 +95,9 @@ int run_ended(struct pipelines *p, int64_t run)
 	sqlite3_reset(q);
 	if (p->o.on_run_ended)
 		p->o.on_run_ended(p->o.user, run);
-	int r = parent ? uses_child_ended(p, parent, stage, run, state) : 0;
+	int r = scheduler_run_over(p->o.scheduler, run);
+	if (r == 0 && parent)
+		r = uses_child_ended(p, parent, stage, run, state);
 	if (r == 0)
 		r = triggers_completed(p, run);
 	return r == 0 ? run_open_next(p, workflow) : r;

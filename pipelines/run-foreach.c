@@ -334,10 +334,13 @@ static int take_list(struct expansion *x)
 	return r == 0 ? step(x) : r;
 }
 
-/* An error of the system may pass; what is wrong with the list or the outputs stays wrong. */
+/* An error of the system may pass; what is wrong with the list or the outputs stays wrong. A full disk is
+ * waited out, however long: nothing of the stage's work is lost meanwhile. */
 static int take_error(struct expansion *x)
 {
-	if (x->err > ERR_FORMAT && ++x->tries < TRIES_MAX) {
+	bool full = x->err == -ENOSPC || x->err == -EDQUOT;
+
+	if (full || (x->err > ERR_FORMAT && ++x->tries < TRIES_MAX)) {
 		x->again.ns = clock_mono().ns + AGAIN_NS;
 		return 0;
 	}

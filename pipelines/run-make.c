@@ -67,13 +67,12 @@ static int insert_parts(struct pipelines *p, const struct run_plan *plan, int64_
 
 static int64_t count(struct pipelines *p, const char *workflow, enum run_state state)
 {
-	sqlite3_stmt *q = state == RUN_OPEN
-				  ? store_query(p->o.store,
-					    "SELECT count(*) FROM run WHERE state = 0 AND workflow = ?", "t",
-					    workflow)
-				  : store_query(p->o.store,
-					    "SELECT count(*) FROM run WHERE state = 4 AND workflow = ?", "t",
-					    workflow);
+	sqlite3_stmt *q =
+		state == RUN_OPEN
+			? store_query(p->o.store, "SELECT count(*) FROM run WHERE state = 0 AND workflow = ?",
+				  "t", workflow)
+			: store_query(p->o.store, "SELECT count(*) FROM run WHERE state = 4 AND workflow = ?",
+				  "t", workflow);
 	int64_t n = q && sqlite3_step(q) == SQLITE_ROW ? sqlite3_column_int64(q, 0) : ERR_STORE;
 
 	if (q)
@@ -174,25 +173,51 @@ int run_open_next(struct pipelines *p, const char *workflow)
 	return open_run(p, run);
 }
 
-int run_drop_pending(struct pipelines *p, int64_t run, const char *why)
+static int end_pending(struct pipelines *p, int64_t run, const char *why)
 {
 	int r = store_change(p->o.store);
 
 	if (r == 0)
 		r = store_exec(p->o.store,
-			"UPDATE run SET state = 3, reason = ?, ended_ns = ?, ordered = 2 WHERE id = ? AND state = 4",
+			"UPDATE run SET state = 3, reason = ?, ended_ns = ?, ordered = 2 WHERE id = ? AND "
+			"state = 4",
 			"tii", why, clock_utc().ns, run);
 	if (r == 0)
 		r = store_exec(p->o.store,
 			"UPDATE run_stage SET state = 8, ended_ns = ? WHERE run = ? AND state = 0", "ii",
 			clock_utc().ns, run);
+	return r;
+}
+
+int run_drop_pending(struct pipelines *p, int64_t run, const char *why)
+{
+	int r = end_pending(p, run, why);
+
 	return r == 0 ? run_ended(p, run) : r;
+}
+
+int run_refuse(struct pipelines *p, const struct run_plan *plan, const char *why)
+{
+	char reason[TASK_REASON_BYTES + 16], params_why[WF_REASON_BYTES];
+	CLEAN_JSON cJSON *params = NULL;
+	int64_t run;
+	int r = wf_params_make(plan->w, plan->params, &params, params_why);
+
+	snprintf(reason, sizeof(reason), "not taken: %s", why);
+	if (r == 0)
+		r = insert_run(p, plan, params, RUN_PENDING, &run);
+	if (r == 0)
+		r = insert_parts(p, plan, run);
+	if (r == 0)
+		r = end_pending(p, run, reason);
+	if (r == 0 && p->o.on_run_ended)
+		p->o.on_run_ended(p->o.user, run);
+	return r;
 }
 
 /* ---- one ---- */
 
-int run_make(
-	struct pipelines *p, const struct run_plan *plan, int64_t *ret_run, char *ret_reason, size_t cap)
+int run_make(struct pipelines *p, const struct run_plan *plan, int64_t *ret_run, char *ret_reason, size_t cap)
 {
 	CLEAN_JSON cJSON *params = NULL;
 	char why[WF_REASON_BYTES] = "";
@@ -242,8 +267,8 @@ const char *run_missing_input(const struct workflow *w, const struct run_input *
 	return NULL;
 }
 
-int pipelines_run(
-	struct pipelines *p, const struct run_request *request, int64_t *ret_run, char *ret_reason, size_t cap)
+int pipelines_run(struct pipelines *p, const struct run_request *request, int64_t *ret_run, char *ret_reason,
+	size_t cap)
 {
 	CLEAN_JSON cJSON *event = cJSON_CreateObject();
 	const struct workflow *w = workflows_find(p, request->workflow);

@@ -79,6 +79,11 @@ static const char *const schema[] = {
 	" PRIMARY KEY(workflow, trigger)) WITHOUT ROWID;"
 	"CREATE INDEX run_output_digest ON run_output(digest);"
 	"CREATE INDEX run_item_output_digest ON run_item_output(digest)",
+
+	/* Orbit events that were told, the newest: one that is told again makes no runs. */
+	"CREATE TABLE orbit_event("
+	" id INTEGER PRIMARY KEY, event TEXT NOT NULL, place TEXT NOT NULL, time_ns INTEGER NOT NULL,"
+	" UNIQUE(event, place, time_ns))",
 };
 
 int runs_schema(struct store *store)

@@ -8,7 +8,9 @@
 #include "core/log.h"
 #include "runs.h"
 
-/* A run by an event. What cannot be taken now is the event's bad luck: it is logged, and the others go on. */
+/* A run by an event. What cannot be taken now is on record as a run that was cancelled, with its inputs, so
+ * that nothing is dropped in silence and an operator can run it again; the others go on. `when_full: skip`
+ * wants no such record. */
 int trigger_fire(struct pipelines *p, const struct run_plan *plan)
 {
 	char reason[TASK_REASON_BYTES] = "";
@@ -20,11 +22,10 @@ int trigger_fire(struct pipelines *p, const struct run_plan *plan)
 		return 0;
 	}
 	int r = run_make(p, plan, &run, reason, sizeof(reason));
-	if (r == ERR_LIMIT || r == ERR_CHECKED) {
-		log_warning("workflow %s is not run: %s", plan->w->name, reason);
-		return 0;
-	}
-	return r < 0 ? r : 1;
+	if (r != ERR_LIMIT && r != ERR_CHECKED)
+		return r < 0 ? r : 1;
+	log_warning("workflow %s is not run: %s", plan->w->name, reason);
+	return r == ERR_LIMIT && plan->w->when_full != WF_SKIP ? run_refuse(p, plan, reason) : 0;
 }
 
 /* ---- frames ---- */
@@ -144,14 +145,32 @@ static cJSON *event_json(const struct orbit_event *e)
 	return NULL;
 }
 
+/* 1: it was told before. */
+static int remember_event(struct pipelines *p, const struct orbit_event *e)
+{
+	struct store *s = p->o.store;
+	int r = store_change(s);
+
+	if (r == 0)
+		r = store_exec(s, "INSERT INTO orbit_event(event, place, time_ns) VALUES(?, ?, ?)", "tti",
+			e->event, e->place ? e->place : "", e->time.ns);
+	if (r == 0)
+		r = store_exec(s, "DELETE FROM orbit_event WHERE id <= ?", "i",
+			(int64_t)sqlite3_last_insert_rowid(store_db(s)) - ORBIT_EVENTS_MAX);
+	return r == -EEXIST ? 1 : r;
+}
+
 int pipelines_event(struct pipelines *p, const struct orbit_event *e)
 {
 	CLEAN_JSON cJSON *event = event_json(e);
 	struct run_plan plan = {.age_from = e->time, .event = event, .priority = -1};
-	int n = 0, r = 0;
+	int n = 0;
 
 	if (!event)
 		return -ENOMEM;
+	int r = remember_event(p, e);
+	if (r != 0)
+		return r < 0 ? r : 0;
 	runs_enter(p);
 	for (size_t i = 0; r >= 0 && i < p->n_on; i++) {
 		plan.w = p->workflows[i];
@@ -223,8 +242,7 @@ static cJSON *ended_json(const struct ended *e)
 static int read_ended(struct pipelines *p, struct ended *e)
 {
 	struct workflow *w;
-	sqlite3_stmt *q =
-		store_query(p->o.store, "SELECT state, chain FROM run WHERE id = ?", "i", e->run);
+	sqlite3_stmt *q = store_query(p->o.store, "SELECT state, chain FROM run WHERE id = ?", "i", e->run);
 
 	if (!q || sqlite3_step(q) != SQLITE_ROW)
 		return ERR_STORE;

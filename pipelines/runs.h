@@ -10,6 +10,7 @@
 #define RUNS_PENDING_MAX 1000  /* of one workflow: events that come faster for ever are refused in the end */
 #define RUN_CHAIN_MAX 16       /* runs that started each other, one inside or after the other */
 #define CACHE_ENTRIES_MAX 4096 /* successes that `cache: true` remembers */
+#define ORBIT_EVENTS_MAX 4096  /* remembered, so that one that is told again is known */
 
 /* The numbers are in the database: they never change. */
 enum run_state {
@@ -159,6 +160,8 @@ struct run_plan {
 /* Within runs_enter. ERR_LIMIT, ERR_CHECKED with the reason. */
 WARN_UNUSED int run_make(
 	struct pipelines *p, const struct run_plan *plan, int64_t *ret_run, char *ret_reason, size_t cap);
+/* Puts it on record as cancelled for this reason; nothing follows from that. */
+WARN_UNUSED int run_refuse(struct pipelines *p, const struct run_plan *plan, const char *why);
 /* The first trigger input without which the run's stages cannot run; NULL. */
 const char *run_missing_input(const struct workflow *w, const struct run_input *inputs, size_t n);
 /* The next pending run of a workflow, if there is room for it. */

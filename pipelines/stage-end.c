@@ -22,6 +22,7 @@ static void judge_exit(struct active *a)
 	a->end = (struct task_end){
 		.wall_ns = e->wall_ns, .cpu_ns = e->cpu_ns, .memory_peak_bytes = e->memory_peak_bytes};
 	a->end.class = e->class;
+	a->end.broke = e->broke;
 	if (!e->exited) {
 		snprintf(a->end.reason, sizeof(a->end.reason), "%s", e->reason);
 	} else if (e->code == 0) {
@@ -199,6 +200,7 @@ void stage_forget(struct active *a)
 	for (size_t i = 0; i < WF_OUTPUTS_MAX; i++)
 		free(a->results[i].json);
 	stage_values_finish(&a->values);
+	stage_close_folders(a);
 	if (a->log_file >= 0)
 		close(a->log_file);
 	free(a);

@@ -13,25 +13,43 @@
 #include "core/log.h"
 #include "stage-run.h"
 
-static int link_input(struct active *a, const struct wf_input *in)
+static int missing_input(struct active *a, size_t i, int err)
 {
-	struct pipelines *p = a->p;
-	char text[DIGEST_TEXT_BYTES], from[PATH_MAX], to[PATH_MAX];
-	struct digest digest;
-	uint64_t bytes;
-	int r = run_input_of(p->o.store, a->w, a->task.run, in, text, &bytes);
+	snprintf(a->why, sizeof(a->why), "input %s: %s", a->stage->inputs[i].name,
+		err == -ENOENT || err == ERR_UNKNOWN ? "it is not there" : err_text(err));
+	return err == -ENOENT ? ERR_UNKNOWN : err; /* its artifact is gone: no other try will find it */
+}
 
-	if (r == ERR_UNKNOWN && a->stage->role != WF_NORMAL)
-		return 0; /* a handler takes what there is */
+int stage_find_inputs(struct active *a)
+{
+	for (size_t i = 0; i < a->stage->n_inputs; i++) {
+		char text[DIGEST_TEXT_BYTES];
+		uint64_t bytes;
+		int r = run_input_of(a->p->o.store, a->w, a->task.run, &a->stage->inputs[i], text, &bytes);
+
+		if (r == ERR_UNKNOWN && a->stage->role != WF_NORMAL)
+			continue; /* a handler takes what there is */
+		if (r == 0)
+			r = digest_parse(text, &a->sources[i]);
+		if (r < 0)
+			return missing_input(a, i, r);
+		a->has_source[i] = true;
+	}
+	return 0;
+}
+
+static int link_input(struct active *a, size_t i)
+{
+	char from[PATH_MAX], to[PATH_MAX];
+
+	if (!a->has_source[i])
+		return 0;
+	int r = artifact_path(a->p->o.artifacts, &a->sources[i], from, sizeof(from));
 	if (r == 0)
-		r = digest_parse(text, &digest);
-	if (r == 0)
-		r = artifact_path(p->o.artifacts, &digest, from, sizeof(from));
-	if (r == 0)
-		r = path_format(to, sizeof(to), "%s/in/%s", a->work, in->name);
+		r = path_format(to, sizeof(to), "%s/in/%s", a->work, a->stage->inputs[i].name);
 	if (r == 0 && link(from, to) < 0)
 		r = -errno;
-	return r;
+	return r < 0 ? missing_input(a, i, r) : 0;
 }
 
 static int write_params(struct active *a)
@@ -78,7 +96,7 @@ static int open_folder(const struct active *a, const char *name, int *ret_fd)
 	return *ret_fd < 0 ? -errno : 0;
 }
 
-int stage_make_folders(struct active *a, int *ret_in, int *ret_out, char *ret_why, size_t cap)
+static int make_folders(struct active *a)
 {
 	int r = path_format(a->work, sizeof(a->work), "%s/work/%lld", a->p->state_dir, (long long)a->task.id);
 
@@ -87,17 +105,11 @@ int stage_make_folders(struct active *a, int *ret_in, int *ret_out, char *ret_wh
 	if (r == 0 && mkdir(a->work, 0700) < 0)
 		r = -errno;
 	if (r == 0)
-		r = open_folder(a, "in", ret_in);
+		r = open_folder(a, "in", &a->in_fd);
 	if (r == 0)
-		r = open_folder(a, "out", ret_out);
-	for (size_t i = 0; r == 0 && i < a->stage->n_inputs; i++) {
-		r = link_input(a, &a->stage->inputs[i]);
-		if (r < 0)
-			snprintf(ret_why, cap, "input %s: %s", a->stage->inputs[i].name,
-				r == -ENOENT || r == ERR_UNKNOWN ? "it is not there" : err_text(r));
-		if (r == -ENOENT) /* its artifact is gone: no other try will find it */
-			r = ERR_UNKNOWN;
-	}
+		r = open_folder(a, "out", &a->out_fd);
+	for (size_t i = 0; r == 0 && i < a->stage->n_inputs; i++)
+		r = link_input(a, i);
 	if (r == 0)
 		r = write_params(a);
 	for (size_t i = 0; r == 0 && i < a->stage->n_outputs; i++)
@@ -130,7 +142,7 @@ static int name_log(struct active *a)
 		(long long)t->run, a->stage->name, t->attempt);
 }
 
-int stage_open_log(struct active *a)
+static int open_log(struct active *a)
 {
 	char path[PATH_MAX];
 	int r = path_format(path, sizeof(path), "%s/logs/%lld", a->p->state_dir, (long long)a->task.run);
@@ -143,4 +155,11 @@ int stage_open_log(struct active *a)
 		return r;
 	a->log_file = open(a->log, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 	return a->log_file < 0 ? -errno : 0;
+}
+
+int stage_make_files(struct active *a)
+{
+	int r = make_folders(a);
+
+	return r == 0 ? open_log(a) : r;
 }

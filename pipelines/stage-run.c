@@ -37,6 +37,10 @@ int stage_stop(void *user, int64_t task)
 
 	if (!a || a->over)
 		return 0; /* its end is on the way */
+	if (a->preparing) {
+		a->stop_wanted = true;
+		return 0;
+	}
 	return p->o.launcher.stop ? p->o.launcher.stop(p->o.launcher.user, task) : ERR_STATE;
 }
 
@@ -47,6 +51,10 @@ int stage_freeze(void *user, int64_t task, bool frozen)
 
 	if (!a || a->over || !p->o.launcher.freeze)
 		return ERR_STATE;
+	if (a->preparing) {
+		a->freeze_wanted = frozen;
+		return 0;
+	}
 	return p->o.launcher.freeze(p->o.launcher.user, task, frozen);
 }
 
@@ -89,7 +97,7 @@ static int read_item(struct active *a, char **ret_text)
 	return *ret_text ? 0 : -ENOMEM;
 }
 
-static int fill_values(struct active *a, char *ret_why, size_t cap)
+static int fill_values(struct active *a)
 {
 	CLEAN_FREE char *item = NULL;
 	char why[WF_REASON_BYTES] = "";
@@ -105,7 +113,7 @@ static int fill_values(struct active *a, char *ret_why, size_t cap)
 	if (r == 0)
 		r = stage_values_make(a->stage, params, item, a->task.item, &a->values, why);
 	if (r < 0)
-		snprintf(ret_why, cap, "%s", why);
+		snprintf(a->why, sizeof(a->why), "%s", why);
 	return r;
 }
 
@@ -128,13 +136,13 @@ static void write_label(const struct active *a, char *ret_label, size_t cap)
 		snprintf(ret_label, cap, "run-%lld.%s", (long long)a->task.run, a->stage->name);
 }
 
-static int launch(struct active *a, int in_fd, int out_fd, char *ret_why, size_t cap)
+static int launch(struct active *a)
 {
 	struct pipelines *p = a->p;
 	struct stage_image image;
 	struct stage_output outputs[WF_OUTPUTS_MAX];
 	char label[TASK_STAGE_BYTES + 64];
-	int r = p->o.launcher.resolve(p->o.launcher.user, a->stage->image, &image, ret_why, cap);
+	int r = p->o.launcher.resolve(p->o.launcher.user, a->stage->image, &image, a->why, sizeof(a->why));
 
 	if (r == 0 && a->stage->cache)
 		r = cache_key(p, a->w, a->task.run, a->at, image.digest, &a->values, a->cache_key);
@@ -149,8 +157,8 @@ static int launch(struct active *a, int in_fd, int out_fd, char *ret_why, size_t
 		.image = &image,
 		.argv = a->values.args,
 		.env = a->values.env,
-		.in_fd = in_fd,
-		.out_fd = out_fd,
+		.in_fd = a->in_fd,
+		.out_fd = a->out_fd,
 		.log_fd = a->log_file,
 		.log_bytes_max = p->o.log_bytes_max,
 		.cpus_milli = a->stage->cpus_milli,
@@ -166,31 +174,74 @@ static int launch(struct active *a, int in_fd, int out_fd, char *ret_why, size_t
 }
 
 /* A start that fails half way goes the same way as a stage that ended: folders removed, reported once. */
-static void fail_start(struct active *a, int err, const char *why)
+static void fail_start(struct active *a, int err)
 {
 	/* What the workflow or the image asks for stays wrong; what the machine lacks may come back. */
 	bool its_own = err == -EINVAL || err == ERR_LIMIT || err == ERR_IMAGE || err == ERR_UNKNOWN ||
-		       err == ERR_CHECKED;
+		       err == ERR_CHECKED || err == -ECANCELED;
 	struct stage_exit e = {.task = a->task.id, .class = its_own ? CLASS_BROKEN : CLASS_MACHINE};
 
-	snprintf(e.reason, sizeof(e.reason), "could not be started: %s", why);
+	snprintf(e.reason, sizeof(e.reason), "could not be started: %s", *a->why ? a->why : err_text(err));
 	a->over = true;
 	a->exit = e;
 	stage_collect(a);
+}
+
+static void prepare_worker(uv_work_t *req)
+{
+	struct active *a = req->data;
+
+	a->err = stage_make_files(a);
+}
+
+void stage_close_folders(struct active *a)
+{
+	if (a->in_fd >= 0)
+		close(a->in_fd);
+	if (a->out_fd >= 0)
+		close(a->out_fd);
+	a->in_fd = a->out_fd = -1;
+}
+
+static void on_prepared(uv_work_t *req, int status)
+{
+	struct active *a = req->data;
+	const struct stage_launcher *launcher = &a->p->o.launcher;
+	int r = a->err;
+
+	a->preparing = false;
+	if (r == 0 && a->stop_wanted) {
+		r = -ECANCELED;
+		snprintf(a->why, sizeof(a->why), "it was to be stopped");
+	}
+	if (r == 0)
+		r = launch(a);
+	stage_close_folders(a);
+	if (r < 0)
+		fail_start(a, r);
+	else if (a->freeze_wanted && launcher->freeze(launcher->user, a->task.id, true) < 0)
+		log_warning("task %lld could not be frozen", (long long)a->task.id);
+}
+
+/* Making files may wait for the disk: the loop does not. */
+static void prepare(struct active *a)
+{
+	a->preparing = true;
+	a->work_req.data = a;
+	int r = uv_queue_work(a->p->o.loop, &a->work_req, prepare_worker, on_prepared);
+	ensure(r == 0); /* only a missing callback can fail it */
 }
 
 int stage_start(void *user, const struct task *task)
 {
 	struct pipelines *p = user;
 	struct active *a = calloc(1, sizeof(*a));
-	CLEAN_FD int in_fd = -1, out_fd = -1;
-	char why[200] = "";
 
 	if (!a)
 		return -ENOMEM;
 	a->p = p;
 	a->task = *task;
-	a->log_file = -1;
+	a->log_file = a->in_fd = a->out_fd = -1;
 	int r = find_stage(a);
 	if (r < 0) {
 		free(a);
@@ -198,14 +249,12 @@ int stage_start(void *user, const struct task *task)
 	}
 	a->next = p->active;
 	p->active = a;
-	r = fill_values(a, why, sizeof(why));
+	r = fill_values(a);
 	if (r == 0)
-		r = stage_make_folders(a, &in_fd, &out_fd, why, sizeof(why));
-	if (r == 0)
-		r = stage_open_log(a);
-	if (r == 0)
-		r = launch(a, in_fd, out_fd, why, sizeof(why));
+		r = stage_find_inputs(a);
 	if (r < 0)
-		fail_start(a, r, *why ? why : err_text(r));
+		fail_start(a, r);
+	else
+		prepare(a);
 	return 0;
 }

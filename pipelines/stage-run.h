@@ -25,19 +25,30 @@ struct active {
 	char tmp_names[WF_OUTPUTS_MAX][ARTIFACT_NAME_BYTES]; /* "" when handed over or dropped */
 	struct stage_result results[WF_OUTPUTS_MAX];
 
+	/* Until it is launched: made by a worker. */
+	bool preparing;
+	bool stop_wanted, freeze_wanted; /* ordered meanwhile */
+	struct digest sources[WF_INPUTS_MAX];
+	bool has_source[WF_INPUTS_MAX]; /* a handler may do without */
+	int in_fd, out_fd;
+	int err; /* of what went wrong, and why */
+	char why[TASK_REASON_BYTES - 32];
+
 	bool over;
 	struct stage_exit exit;
 	uv_work_t work_req;
 	struct task_end end; /* filled in the worker */
 };
 
-/* Makes the folders with their files; the descriptors are the caller's. ret_why says what is missing. */
-WARN_UNUSED int stage_make_folders(struct active *a, int *ret_in, int *ret_out, char *ret_why, size_t cap);
-WARN_UNUSED int stage_open_log(struct active *a);
+/* From what its inputs are made: a->sources. a->why says what is missing. */
+WARN_UNUSED int stage_find_inputs(struct active *a);
+/* In a worker: the folders with their files, and the log; a->in_fd, out_fd, log_file. a->why as above. */
+WARN_UNUSED int stage_make_files(struct active *a);
 
 /* The stage is over, as a->exit says: its outputs are kept in a worker, then the queue hears of it, and `a`
  * is forgotten. */
 void stage_collect(struct active *a);
 void stage_forget(struct active *a);
+void stage_close_folders(struct active *a);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a stage is given: its parameters, arguments and environment, with the run's and the element's values. */
+/* What a stage is given: its parameters, arguments and environment, with the run's and the element's values.
+ */
 #include <errno.h>
 
 #include "core/json.h"

@@ -19,6 +19,7 @@ const char *launch_end_name(enum launch_end how)
 		[LAUNCH_LIMIT_OUTPUT] = "limit-output",
 		[LAUNCH_KILLED] = "killed",
 		[LAUNCH_SETUP_FAILED] = "setup-failed",
+		[LAUNCH_BROKE] = "broke",
 	};
 
 	return how >= 0 && how < LAUNCH_END_MAX ? names[how] : "unknown";

@@ -172,7 +172,11 @@ void slot_on_end(struct launcher_server *s, struct slot *t)
 		judge_kill(t);
 		end_slot(s, t, NULL);
 	} else if (t->state == SLOT_RUNNING) {
-		slot_setup_failed(s, t, "its init ended");
+		t->result.how = LAUNCH_BROKE;
+		t->result.code = 0;
+		snprintf(t->result.reason, sizeof(t->result.reason),
+			"its sandbox broke under it: the first process in it ended");
+		end_slot(s, t, NULL);
 	}
 	cell_finish(&s->kind, &t->cell);
 	t->cell_lives = false;

@@ -116,11 +116,6 @@ int ask_cancel(struct perigeed *d, struct control_call *call, const cJSON *reque
 	ask_who(call, who);
 	snprintf(text, sizeof(text), "cancelled by %s%s%.150s", who, why ? ": " : "", why ? why : "");
 	r = pipelines_cancel(d->pipelines, &t, text, ret_reason, cap);
-	/* Nothing of it is open: is there such a workflow at all? */
-	if (r == ERR_STATE && t.scope == QUEUE_WORKFLOW && !pipelines_workflow(d->pipelines, t.name)) {
-		snprintf(ret_reason, cap, "there is no workflow %.64s", t.name);
-		r = ERR_UNKNOWN;
-	}
 	return changed(r, "cancelled", ret_body);
 }
 

@@ -113,6 +113,8 @@ struct perigeed {
 	struct mono_time started;
 	struct busy busy;
 	struct storage storage;
+	uv_work_t log_work;
+	bool moving_log;
 	struct power power;
 
 	struct store *store;
@@ -180,6 +182,8 @@ void power_value(struct perigeed *d, uint32_t req, int status, const char *text)
 WARN_UNUSED int storage_start(struct perigeed *d);
 /* A commit was held back. */
 void storage_held(struct perigeed *d);
+/* After each turn: has a worker move the WAL into the database when it has grown. */
+void storage_move_log(struct perigeed *d);
 /* Its worker ends soon. */
 void storage_stop(struct perigeed *d);
 cJSON *storage_status(struct perigeed *d);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
 #include <string.h>
 #include <sysexits.h>
 
@@ -70,6 +71,9 @@ int start_stage(void *user, const struct stage_launch *l)
 	struct perigeed *d = user;
 	const char *argv[LAUNCH_WORDS_MAX], *env[LAUNCH_WORDS_MAX];
 	struct vm_command command;
+
+	if (!d->launcher)
+		return -ECANCELED; /* ending: what is recorded of this is not committed */
 	int r = join(l->image->argv, l->argv, argv, ARRAY_LEN(argv));
 
 	if (r == 0)
@@ -136,6 +140,7 @@ static enum task_class class_of(enum launch_end how)
 	case LAUNCH_LIMIT_OUTPUT:
 		return CLASS_OUTPUT;
 	case LAUNCH_SETUP_FAILED:
+	case LAUNCH_BROKE:
 		return CLASS_MACHINE;
 	case LAUNCH_KILLED: /* because somebody wanted it so */
 		return CLASS_BROKEN;
@@ -151,6 +156,7 @@ static void on_stage_end(struct launcher *l, const struct launch_result *res, vo
 		.task = (int64_t)res->task,
 		.class = class_of(res->how),
 		.exited = res->how == LAUNCH_EXITED,
+		.broke = res->how == LAUNCH_BROKE,
 		.code = res->code,
 		.wall_ns = (int64_t)res->wall_ns,
 		.cpu_ns = (int64_t)res->cpu_ns,

@@ -120,6 +120,35 @@ static void copy_if_due(struct perigeed *d)
 	s->copying = uv_queue_work(&d->loop, &s->work, copy_worker, on_copied) == 0;
 }
 
+/* ---- the WAL ---- */
+
+static void log_worker(uv_work_t *w)
+{
+	struct perigeed *d = w->data;
+	char path[PATH_MAX];
+	int r = path_format(path, sizeof(path), "%s/perigee.db", d->state);
+
+	if (r == 0)
+		r = store_log_move(path);
+	if (r < 0)
+		log_warning("the database's log could not be moved: %s", err_text(r));
+}
+
+static void on_log_moved(uv_work_t *w, int status)
+{
+	struct perigeed *d = w->data;
+
+	d->moving_log = false;
+}
+
+void storage_move_log(struct perigeed *d)
+{
+	if (d->status != 0 || d->moving_log || !store_log_due(d->store))
+		return;
+	d->log_work.data = d;
+	d->moving_log = uv_queue_work(&d->loop, &d->log_work, log_worker, on_log_moved) == 0;
+}
+
 /* ---- the wiring ---- */
 
 static void on_look(uv_timer_t *t)

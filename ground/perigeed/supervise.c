@@ -173,7 +173,7 @@ static void finish(struct perigeed *d)
 		(uv_handle_t *)&d->on_int, (uv_handle_t *)&d->storage.timer, (uv_handle_t *)&d->power.timer};
 
 	storage_stop(d);
-	launcher_destroy(d->launcher);
+	launcher_destroy(TAKE_PTR(d->launcher)); /* a stage that is being prepared finds it gone */
 	broker_client_destroy(d->broker);
 	control_destroy(d->control);
 	downlink_destroy(

@@ -89,6 +89,7 @@ static void on_turn(uv_prepare_t *h)
 	uint64_t began_ns = uv_hrtime();
 
 	end_turn(d);
+	storage_move_log(d);
 	measure(&d->busy, h->loop, began_ns);
 }
 

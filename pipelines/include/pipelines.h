@@ -129,7 +129,8 @@ struct stage_exit {
 	int64_t task;
 	bool exited; /* by itself, with this code */
 	int code;
-	enum task_class class;                 /* when it did not */
+	bool broke;                            /* its sandbox ended under it, after it had begun */
+	enum task_class class;                 /* when it did not exit by itself */
 	char reason[TASK_REASON_BYTES];        /* when it did not exit by itself: which limit, which signal */
 	char last_line[TASK_REASON_BYTES / 2]; /* of its log, printable */
 	int64_t wall_ns, cpu_ns;
@@ -222,7 +223,8 @@ struct orbit_event {
 	const cJSON *attrs; /* object of texts; borrowed; may be NULL */
 };
 
-/* Makes a run for each workflow that waits for it: how many. An event that is told twice makes runs twice. */
+/* Makes a run for each workflow that waits for it: how many. One
+ * that was told before (the same event, place and time) makes none. */
 WARN_UNUSED int pipelines_event(struct pipelines *p, const struct orbit_event *e);
 
 struct run_input {
@@ -283,8 +285,9 @@ WARN_UNUSED int product_find(struct store *store, const char *text, char ret_dig
 /* The newest task of a stage, or of element `item` of a foreach (-1: none). ERR_UNKNOWN. */
 WARN_UNUSED int run_stage_task(
 	struct store *store, int64_t run, const char *stage, int64_t item, int64_t *ret_task);
-/* Path of the newest log of a stage. ERR_UNKNOWN. */
+/* Path of the newest log of a stage, or of element `item` of a foreach (-1: none). ERR_UNKNOWN. An element
+ * that wrote nothing has none. */
 WARN_UNUSED int run_log_path(struct store *store, const char *state_dir, int64_t run, const char *stage,
-	char *ret_path, size_t cap);
+	int64_t item, char *ret_path, size_t cap);
 
 #endif

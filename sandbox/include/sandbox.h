@@ -66,6 +66,7 @@ enum launch_end {
 	LAUNCH_LIMIT_OUTPUT, /* it wrote beyond file_bytes */
 	LAUNCH_KILLED,       /* by launcher_kill */
 	LAUNCH_SETUP_FAILED, /* it never ran; reason says why */
+	LAUNCH_BROKE,        /* its sandbox ended under it, and it with it */
 	LAUNCH_END_MAX,
 };
 

@@ -64,8 +64,9 @@ static int by_value(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+	unsigned elements = argc > 1 ? (unsigned)atoi(argv[1]) : 10000;
 	static const struct workflow_limits limits = {.cpus_milli = 4000, .memory_bytes = 1 << 30};
 	CLEAN_FREE char *text = malloc(TEXT_BYTES);
 	double ms[ROUNDS];
@@ -92,5 +93,5 @@ int main(void)
 	qsort(ms, ROUNDS, sizeof(ms[0]), by_value);
 	printf("figure workflow.parse_1000_ms %.1f ms\n", ms[ROUNDS / 2]);
 	fflush(stdout);
-	return bench_runs() < 0;
+	return bench_runs(elements > 0 && elements <= WF_ITEMS_MAX ? elements : WF_ITEMS_MAX) < 0;
 }

@@ -3,6 +3,6 @@
 #define BENCH_WORKFLOW_H
 
 /* Runs of stages that do nothing, to their end: prints its figures. Negative when it could not. */
-int bench_runs(void);
+int bench_runs(unsigned elements);
 
 #endif

@@ -66,6 +66,12 @@ struct store_copy {
 WARN_UNUSED int store_copy_make(
 	const char *path, const atomic_bool *stop, struct store_copy *ret_copy, char *ret_reason, size_t cap);
 
+/* Whether the WAL is so long that moving it into the database is worth while; true at most once a commit. Have
+ * a worker do it then, by store_log_move, so that no commit has to. */
+bool store_log_due(struct store *s);
+/* Beside a supervisor that goes on writing. Blocks: worker only, one at a time. ERR_STORE. */
+WARN_UNUSED int store_log_move(const char *path);
+
 /* The same, read-only, for a command beside a running supervisor. -ENOENT when there is none. */
 WARN_UNUSED int store_open_readonly(const char *path, struct store **ret_store);
 /* An uncommitted turn is rolled back and its effects are dropped. */

@@ -82,6 +82,8 @@ static void behave(struct bench_start *s, const struct stage_launch *l, const ch
 		char *text = read_in(l->in_fd, strncmp(eq + 1, "in/", 3) ? "params.json" : eq + 4);
 		write_out(l->out_fd, name, text);
 		free(text);
+	} else if (!strcmp(name, "log")) {
+		assert_int_equal(write_all(l->log_fd, eq + 1, strlen(eq + 1)), 0);
 	} else if (strcmp(name, "exit") && strcmp(name, "end")) {
 		write_out(l->out_fd, name, eq + 1);
 	} else if (!at || attempt <= atoi(at + 1)) {
@@ -91,15 +93,30 @@ static void behave(struct bench_start *s, const struct stage_launch *l, const ch
 		s->exit.exited = !strcmp(name, "exit");
 		s->exit.code = atoi(value);
 		if (!s->exit.exited) {
-			s->exit.class = class_named(value);
+			s->exit.broke = !strcmp(value, "broke");
+			s->exit.class = s->exit.broke ? CLASS_MACHINE : class_named(value);
 			snprintf(s->exit.reason, sizeof(s->exit.reason), "ended by %s", value);
 		}
 	}
 }
 
+/* Commit, then act: whoever looks into the database sees it as running. */
+static void assert_committed(int64_t task)
+{
+	char path[PATH_MAX];
+	struct store *s;
+
+	snprintf(path, sizeof(path), "%s/db", bench.dir);
+	assert_int_equal(store_open_readonly(path, &s), 0);
+	sqlite3_stmt *q = store_query(s, "SELECT state FROM task WHERE id = ?", "i", task);
+	assert_int_equal(sqlite3_step(q), SQLITE_ROW);
+	assert_int_equal(sqlite3_column_int(q, 0), TASK_RUNNING);
+	store_close(s);
+}
+
 static int start(void *user, const struct stage_launch *l)
 {
-	assert_false(store_changing(bench.store)); /* commit, then act */
+	assert_committed(l->task);
 	assert_true(bench.n_starts < BENCH_STARTS_MAX);
 	int attempt = attempts_of(l->label) + 1;
 	struct bench_start *s = &bench.starts[bench.n_starts++];
@@ -187,6 +204,15 @@ static void add_workflow(size_t i)
 	complaints_finish(&c);
 }
 
+static void set_quota(void)
+{
+	struct queue_rules rules = queue_rules_default;
+
+	rules.quotas[0] = (struct queue_quota){.payload = "p", .waiting = bench.waiting};
+	rules.n_quotas = 1;
+	assert_int_equal(scheduler_set_rules(bench.scheduler, &rules), 0);
+}
+
 void bench_open(void)
 {
 	char path[PATH_MAX], why[128];
@@ -199,6 +225,7 @@ void bench_open(void)
 	snprintf(path, sizeof(path), "%s/artifacts", bench.dir);
 	assert_int_equal(artifacts_open(path, &bench.artifacts), 0);
 	assert_int_equal(scheduler_create(bench.store, &budget, &bench.scheduler), 0);
+	set_quota();
 	assert_int_equal(store_turn_end(bench.store), 0);
 	struct pipelines_options o = {.store = bench.store,
 		.scheduler = bench.scheduler,
@@ -320,13 +347,13 @@ void bench_pass(int64_t seconds)
 
 static void run_by_hand(const char *args)
 {
-	char name[64] = "w", params[128] = "", reason[256];
+	char name[64] = "w", params[256] = "", reason[256];
 	struct run_request request = {.workflow = name};
 	struct run_input input = {.name = "scene"};
 	char path[PATH_MAX];
 	int64_t run;
 
-	sscanf(args, "%63s %127[^\n]", name, params);
+	sscanf(args, "%63s %255[^\n]", name, params);
 	CLEAN_JSON cJSON *given = *params ? cJSON_Parse(params) : NULL;
 	assert_true(!*params || given);
 	request.params = given;

@@ -48,7 +48,8 @@ struct bench {
 	char products[512];
 	int64_t now_s, mono_s;
 	char image[80];
-	uint32_t tasks; /* at once */
+	uint32_t tasks;   /* at once */
+	uint32_t waiting; /* as many as payload p may have; 0: any number */
 };
 extern struct bench bench;
 

@@ -3,9 +3,15 @@
  * What each keyword of the workflow language does when it runs: a table of small workflows with what is done
  * to them and the sequence of states that must follow. mission-bench.h says how their stages behave.
  */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
+#include <unistd.h>
 
+#include "core/file.h"
 #include "core/json.h"
 #include "mission-bench.h"
 
@@ -77,6 +83,10 @@ static const struct row rows[] = {
 		"b:done"
 		" c:queued c:running c:retrying c:running c:done d:queued d:running d:failed run1:failed",
 		NULL},
+	{"a sandbox that breaks under it is not its end",
+		{"stages: {a: {image: i, args: [end=broke@2], outputs: {z: 8B}}}\n"}, "run",
+		"a:queued a:running a:retrying a:running a:retrying a:running a:done run1:done",
+		"done: a done;"},
 	{"retry x restart: it waits on",
 		{"stages: {a: {image: i, args: [exit=75@1], retry: {limit: 1, backoff: 60s}, outputs: {z: "
 		 "8B}}}\n"},
@@ -287,7 +297,8 @@ static const struct row rows[] = {
 		"cancelled); c done;"},
 	{"cancel: what does not exist", {"stages: {a: {image: i, outputs: {z: 8B}}}\n"},
 		"cancel run 7; cancel workflow w; cancel payload x; run; cancel run 1",
-		"ERR_UNKNOWN(there is no run 7) ERR_STATE(no run is open of w) ERR_STATE(no run is open of x)"
+		"ERR_UNKNOWN(there is no run 7) ERR_STATE(no run is open of w) ERR_UNKNOWN(there is no "
+		"payload x)"
 		" a:queued a:running a:done run1:done ERR_STATE(run 1 is over: it is done)",
 		NULL},
 	{"cancel x restart: what runs is not started again",
@@ -418,7 +429,8 @@ static const struct row rows[] = {
 		{"triggers: [{event: pass.begin, place: svalbard}]\nstages: {a: {image: i, outputs: {z: "
 		 "8B}}}\n",
 			"triggers: [{event: pass.begin}]\nstages: {b: {image: i, outputs: {z: 8B}}}\n"},
-		"event pass.begin weilheim; event pass.end svalbard; event pass.begin svalbard",
+		"event pass.begin weilheim; event pass.end svalbard; event pass.begin svalbard; event "
+		"pass.begin svalbard",
 		"b:queued b:running b:done run1:done 2.a:queued 3.b:queued 2.a:running 3.b:running 2.a:done "
 		"run2:done"
 		" 3.b:done run3:done",
@@ -574,7 +586,8 @@ static const struct row lineage_row = {"lineage",
 	 "stages:\n"
 	 "  other: {image: i, args: ['x=0'], outputs: {x: 8B}}\n"
 	 "  a: {image: i, inputs: {s: trigger.scene}, args: ['x=$params.n'], outputs: {x: 8B}}\n"
-	 "  b: {image: i, inputs: {x: a.x}, params: {m: $params.n}, args: ['o=product'], outputs: {o: 8B}}\n"},
+	 "  b: {image: i, inputs: {x: a.x}, params: {m: $params.n}, args: ['o=product'], outputs: {o: "
+	 "8B}}\n"},
 	NULL, NULL, NULL, {{NULL}}};
 
 static void test_what_made_a_product(void **state)
@@ -607,10 +620,132 @@ static void test_what_made_a_product(void **state)
 	bench_close();
 }
 
+static const struct row refused_row = {"refused",
+	{"triggers: [{event: pass.begin}]\n"
+	 "stages: {a: {image: i, args: [hold], outputs: {z: 8B}}}\n"},
+	NULL, NULL, NULL, {{NULL}}};
+
+/* One runs, one waits, and the next is more than the quota allows: it is on record, and can be run again. */
+static void test_what_is_not_taken_is_on_record(void **state)
+{
+	char texts[3][2048], words[256], reason[256];
+	int64_t run;
+
+	bench.tasks = bench.waiting = 1;
+	write_texts(&refused_row, texts);
+	bench_open();
+	bench_script("event pass.begin x; +1; event pass.begin x; +1; event pass.begin x");
+	assert_string_equal(bench.trace, "a:queued a:running 2.a:queued run3:cancelled");
+	bench_describe(3, words, sizeof(words));
+	assert_string_equal(words,
+		"cancelled (not taken: 1 tasks of payload p wait already, its quota is 1): a cancelled;");
+	bench_script("finish run-1.a");
+	assert_int_equal(pipelines_rerun(bench.pipelines, 3, NULL, NULL, &run, reason, sizeof(reason)), 0);
+	bench_script("finish run-2.a");
+	bench_script("finish run-4.a");
+	bench_describe(4, words, sizeof(words));
+	assert_string_equal(words, "done: a done;");
+	bench_close();
+}
+
+static const struct row logs_row = {"logs",
+	{"stages:\n"
+	 "  a: {image: i, foreach: [p, q, r], when: index != 1, args: ['log=$item'], outputs: {z: 8B}}\n"
+	 "  b: {image: i, args: ['log=here'], outputs: {z: 8B}}\n"},
+	NULL, NULL, NULL, {{NULL}}};
+
+static void assert_log(const char *stage, int64_t item, const char *expected)
+{
+	char path[PATH_MAX], *text;
+	size_t len;
+
+	assert_int_equal(run_log_path(bench.store, bench.dir, 1, stage, item, path, sizeof(path)), 0);
+	assert_int_equal(file_read(path, 100, &text, &len), 0);
+	assert_string_equal(text, expected);
+	free(text);
+}
+
+static void test_each_element_has_its_log(void **state)
+{
+	char texts[3][2048], path[PATH_MAX];
+
+	write_texts(&logs_row, texts);
+	bench_open();
+	bench_script("run");
+	assert_log("a", 0, "p");
+	assert_log("a", 2, "r");
+	assert_log("b", -1, "here");
+	assert_int_equal(run_log_path(bench.store, bench.dir, 1, "a", 1, path, sizeof(path)), ERR_UNKNOWN);
+	bench_close();
+}
+
+#define FULL_ELEMENTS 60
+static const struct row full_row = {"full",
+	{"params: {n: {type: list, default: []}}\n"
+	 "stages:\n"
+	 "  a: {image: i, foreach: params.n, args: ['x=$item', hold], outputs: {x: 8B}}\n"
+	 "  b: {image: i, needs: [a], outputs: {z: 8B}}\n"},
+	NULL, NULL, NULL, {{NULL}}};
+
+static void fill_disk(const char *path)
+{
+	static const char block[4096];
+	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+	assert_true(fd >= 0);
+	while (write(fd, block, sizeof(block)) > 0)
+		;
+	assert_int_equal(errno, ENOSPC);
+	close(fd);
+}
+
+/* All elements are done, and there is no room for what they are joined to. */
+static void test_a_full_disk_is_waited_out(void **state)
+{
+	char texts[3][2048], ballast[PATH_MAX], words[256];
+	int n;
+
+	if (mount("perigee-test", bench.dir, "tmpfs", MS_NOSUID | MS_NODEV, "size=16m") < 0)
+		skip(); /* needs root */
+	snprintf(ballast, sizeof(ballast), "%s/ballast", bench.dir);
+	write_texts(&full_row, texts);
+	bench_open();
+	n = snprintf(words, sizeof(words), "run w {\"n\":[0");
+	for (int i = 1; i < FULL_ELEMENTS; i++)
+		n += snprintf(words + n, sizeof(words) - (size_t)n, ",0");
+	snprintf(words + n, sizeof(words) - (size_t)n, "]}");
+	bench_script(words);
+	for (int i = 0; i < FULL_ELEMENTS; i++) {
+		if (i == FULL_ELEMENTS - 1)
+			fill_disk(ballast);
+		snprintf(words, sizeof(words), "finish run-1.a#%d", i);
+		bench_script(words);
+	}
+	for (int i = 0; i < 30; i++)
+		bench_pass(2);
+	bench_describe(1, words, sizeof(words));
+	assert_string_equal(words, "open: a running; b waiting;");
+	assert_int_equal(unlink(ballast), 0);
+	bench_pass(2);
+	bench_describe(1, words, sizeof(words));
+	assert_string_equal(words, "done: a done; b done;");
+	bench_close();
+}
+
+static int full_teardown(void **state)
+{
+	umount2(bench.dir, MNT_DETACH); /* where it was mounted */
+	return bench_teardown(state);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_the_language),
-		cmocka_unit_test_setup_teardown(test_what_made_a_product, bench_setup, bench_teardown)};
+		cmocka_unit_test_setup_teardown(test_what_made_a_product, bench_setup, bench_teardown),
+		cmocka_unit_test_setup_teardown(
+			test_what_is_not_taken_is_on_record, bench_setup, bench_teardown),
+		cmocka_unit_test_setup_teardown(test_a_full_disk_is_waited_out, bench_setup, full_teardown),
+		cmocka_unit_test_setup_teardown(test_each_element_has_its_log, bench_setup, bench_teardown)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -92,7 +92,11 @@ static void test_a_run_as_it_goes(void **state)
 	assert_int_equal(cJSON_GetArraySize(stages), ARRAY_LEN(expected));
 	for (size_t i = 0; i < ARRAY_LEN(expected); i++)
 		assert_string_equal(json_str(cJSON_GetArrayItem(stages, (int)i), "state"), expected[i][1]);
+	assert_int_equal(ask("runs", svg, sizeof(svg)), 0);
+	assert_non_null(strstr(svg, "; waits for `perigee approve 1 b`\n"));
 	bench_script("cancel run 1");
+	assert_int_equal(ask("runs", svg, sizeof(svg)), 0);
+	assert_null(strstr(svg, "approve"));
 	assert_int_equal(ask("graph --run 1", svg, sizeof(svg)), 0);
 	assert_coloured(svg, "d", "cancelled");
 	assert_coloured(svg, "a", "done");
