@@ -216,6 +216,11 @@ int store_change(struct store *s)
 	return r;
 }
 
+void store_fail(struct store *s)
+{
+	s->failed = true;
+}
+
 bool store_changing(const struct store *s)
 {
 	return s->changing;
@@ -267,8 +272,8 @@ static int commit(struct store *s)
 
 int store_turn_end(struct store *s)
 {
-	while (s->changing || s->n_effects) {
-		int r = s->changing ? commit(s) : 0;
+	while (s->changing || s->failed || s->n_effects) {
+		int r = s->changing || s->failed ? commit(s) : 0;
 		if (r != 0)
 			return r;
 		struct effect *now = TAKE_PTR(s->effects);

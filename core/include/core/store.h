@@ -66,8 +66,8 @@ struct store_copy {
 WARN_UNUSED int store_copy_make(
 	const char *path, const atomic_bool *stop, struct store_copy *ret_copy, char *ret_reason, size_t cap);
 
-/* Whether the WAL is so long that moving it into the database is worth while; true at most once a commit. Have
- * a worker do it then, by store_log_move, so that no commit has to. */
+/* Whether the WAL is so long that moving it into the database is worth while; true at most once a commit.
+ * Have a worker do it then, by store_log_move, so that no commit has to. */
 bool store_log_due(struct store *s);
 /* Beside a supervisor that goes on writing. Blocks: worker only, one at a time. ERR_STORE. */
 WARN_UNUSED int store_log_move(const char *path);
@@ -94,6 +94,9 @@ sqlite3_stmt *store_query(struct store *s, const char *sql, const char *types, .
 /* Begins the turn's transaction unless it has begun. Call before the first change in a function. */
 WARN_UNUSED int store_change(struct store *s);
 bool store_changing(const struct store *s);
+/* What was read or allocated in vain has left this turn half of a change: store_turn_end commits nothing of
+ * it and runs none of its effects, as after a store_exec that failed. */
+void store_fail(struct store *s);
 /* Runs fn(arg) after the commit of this turn, or at the turn's end when nothing changed; never when the
  * commit fails. In order. `drop` (may be NULL) frees arg when it is not run. */
 WARN_UNUSED int store_effect(struct store *s, void (*fn)(void *arg), void *arg, void (*drop)(void *arg));

@@ -253,6 +253,28 @@ static void a_failed_commit_acts_on_nothing(void **state)
 	assert_int_equal(count(s), 0);
 }
 
+/* With a change, and with nothing but an effect; what comes after is another turn. */
+static void a_turn_that_was_failed_commits_nothing(void **state)
+{
+	for (int i = 0; i < 2; i++) {
+		uint64_t before = store_commits(s);
+
+		done[0] = '\0';
+		if (i == 0)
+			assert_int_equal(put(1, "x"), 0);
+		assert_int_equal(store_effect(s, act, A, drop), 0);
+		store_fail(s);
+		assert_int_equal(store_turn_end(s), ERR_STORE);
+		assert_string_equal(done, "dA");
+		assert_false(store_changing(s));
+		assert_int_equal(store_commits(s), before);
+		assert_int_equal(count(s), 0);
+	}
+	assert_int_equal(put(1, "x"), 0);
+	assert_int_equal(store_turn_end(s), 0);
+	assert_int_equal(count(s), 1);
+}
+
 static void a_statement_is_kept_and_comes_clean(void **state)
 {
 	static const char sql[] = "SELECT k FROM t WHERE k > ? ORDER BY k";
@@ -403,6 +425,7 @@ int main(void)
 		WITH_STORE(many_effects),
 		WITH_STORE(close_drops_what_was_not_committed),
 		WITH_STORE(a_failed_commit_acts_on_nothing),
+		WITH_STORE(a_turn_that_was_failed_commits_nothing),
 		WITH_STORE(a_statement_is_kept_and_comes_clean),
 		WITH_STORE(schema_goes_on_where_it_was),
 		WITH_STORE(what_is_no_database),
