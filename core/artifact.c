@@ -8,16 +8,12 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 
-#include "core/artifact.h"
+#include "artifact-private.h"
+#include "core/clock.h"
 #include "core/file.h"
 
 #define COPY_BYTES (256u << 10)
 
-struct artifacts {
-	char *dir; /* absolute */
-	int fd;    /* dir */
-	int tmp_fd;
-};
 
 /* ---- digests ---- */
 
@@ -96,9 +92,7 @@ void digest_data(const void *data, size_t len, struct digest *ret_digest)
 
 /* ---- the store ---- */
 
-#define REL_BYTES (DIGEST_TEXT_BYTES + 1) /* "ab/cdef…" */
-
-static void rel_of(const struct digest *d, char ret_rel[REL_BYTES])
+void artifact_rel(const struct digest *d, char ret_rel[REL_BYTES])
 {
 	char text[DIGEST_TEXT_BYTES];
 
@@ -130,6 +124,7 @@ int artifacts_open(const char *dir, struct artifacts **ret_store)
 	if (!s)
 		return -ENOMEM;
 	s->fd = s->tmp_fd = -1;
+	pthread_mutex_init(&s->lock, NULL);
 	s->dir = realpath(dir, NULL);
 	if (!s->dir) {
 		r = -errno;
@@ -169,6 +164,7 @@ void artifacts_close(struct artifacts *store)
 		close(store->tmp_fd);
 	if (store->fd >= 0)
 		close(store->fd);
+	pthread_mutex_destroy(&store->lock);
 	free(store->dir);
 	free(store);
 }
@@ -235,7 +231,7 @@ int artifact_keep(struct artifacts *store, const char *tmp_name, const struct di
 
 	if (!is_tmp_name(tmp_name))
 		return -EINVAL;
-	rel_of(digest, rel);
+	artifact_rel(digest, rel);
 	memcpy(folder, rel, 2);
 	folder[2] = '\0';
 
@@ -251,9 +247,16 @@ int artifact_keep(struct artifacts *store, const char *tmp_name, const struct di
 	CLEAN_FD int folder_fd = openat(store->fd, folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (folder_fd < 0)
 		return -errno;
+	/* From now on it is a young one, also where it was there before: nothing may refer to it yet. */
+	int64_t utc_ns = clock_utc().ns;
+	struct timespec now[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = utc_ns / NS_PER_S, .tv_nsec = utc_ns % NS_PER_S}};
+	pthread_mutex_lock(&store->lock);
 	int r = move_new(store->tmp_fd, tmp_name, folder_fd, rel + 3);
 	if (r == -EEXIST)
 		r = unlinkat(store->tmp_fd, tmp_name, 0) < 0 ? -errno : 0;
+	if (r == 0 && utimensat(folder_fd, rel + 3, now, AT_SYMLINK_NOFOLLOW) < 0)
+		r = -errno;
+	pthread_mutex_unlock(&store->lock);
 	if (r < 0)
 		return r;
 	/* Also for one that was there: whoever put it there may not have come this far yet. */
@@ -320,7 +323,7 @@ int artifact_open(struct artifacts *store, const struct digest *digest, int *ret
 {
 	char rel[REL_BYTES];
 
-	rel_of(digest, rel);
+	artifact_rel(digest, rel);
 	int fd = openat(store->fd, rel, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return errno == ENOENT ? ERR_UNKNOWN : -errno;
@@ -332,6 +335,6 @@ int artifact_path(struct artifacts *store, const struct digest *digest, char *re
 {
 	char rel[REL_BYTES];
 
-	rel_of(digest, rel);
+	artifact_rel(digest, rel);
 	return path_format(ret_path, cap, "%s/%s", store->dir, rel);
 }

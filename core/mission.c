@@ -15,6 +15,11 @@
 #define DEFAULT_LOG_BYTES (64u << 10)
 #define DEFAULT_RESERVE_BYTES (UINT64_C(64) << 20)
 #define DEFAULT_COPY_NS (300 * NS_PER_S)
+#define DEFAULT_HISTORY_NS (30 * INT64_C(86400) * NS_PER_S)
+#define DEFAULT_RUNS 10000
+#define RUNS_MAX 10000000
+#define DEFAULT_LOGS_BYTES (UINT64_C(64) << 20)
+#define DEFAULT_ARTIFACTS_BYTES (UINT64_C(2) << 30)
 #define STORAGE_BYTES_MAX (UINT64_C(1) << 50)
 #define STORAGE_NS_MAX (INT64_C(10) * 365 * 86400 * NS_PER_S)
 #define DEFAULT_BATCH_BYTES (1u << 20)
@@ -102,12 +107,18 @@ static void read_budget(struct reader *r, struct ynode *map)
 
 static void read_storage(struct reader *r, struct ynode *map)
 {
-	static const char *const known[] = {"reserve", "copy"};
+	static const char *const known[] = {"reserve", "copy", "history", "runs", "logs", "artifacts"};
+	int64_t runs = r->m->storage.runs;
 
 	if (!map || !y_is(r->c, map, YNODE_MAP))
 		return;
 	y_size(r->c, y_get(map, "reserve"), STORAGE_BYTES_MAX, &r->m->storage.reserve_bytes);
 	y_duration(r->c, y_get(map, "copy"), STORAGE_NS_MAX, &r->m->storage.copy_ns);
+	y_duration(r->c, y_get(map, "history"), STORAGE_NS_MAX, &r->m->storage.history_ns);
+	y_int(r->c, y_get(map, "runs"), 1, RUNS_MAX, &runs);
+	y_size(r->c, y_get(map, "logs"), STORAGE_BYTES_MAX, &r->m->storage.logs_bytes);
+	y_size(r->c, y_get(map, "artifacts"), STORAGE_BYTES_MAX, &r->m->storage.artifacts_bytes);
+	r->m->storage.runs = (uint32_t)runs;
 	y_no_others(r->c, map, known, ARRAY_LEN(known));
 }
 
@@ -248,6 +259,10 @@ int mission_load(const char *path, struct complaints *c, struct mission **ret_mi
 	m->log_bytes_max = DEFAULT_LOG_BYTES;
 	m->storage.reserve_bytes = DEFAULT_RESERVE_BYTES;
 	m->storage.copy_ns = DEFAULT_COPY_NS;
+	m->storage.history_ns = DEFAULT_HISTORY_NS;
+	m->storage.runs = DEFAULT_RUNS;
+	m->storage.logs_bytes = DEFAULT_LOGS_BYTES;
+	m->storage.artifacts_bytes = DEFAULT_ARTIFACTS_BYTES;
 
 	struct ynode *root = yaml_load(path, c);
 	if (root) {

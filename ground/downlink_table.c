@@ -31,6 +31,9 @@ static const char *const schema[] = {
 	" created INTEGER NOT NULL,"
 	" acknowledged INTEGER);"
 	"CREATE TABLE ground_counter(name TEXT PRIMARY KEY, value INTEGER NOT NULL);",
+
+	"ALTER TABLE product ADD COLUMN keep_until INTEGER NOT NULL DEFAULT 0;" /* UTC, ns */
+	"CREATE INDEX product_digest ON product(digest)",
 };
 
 int table_open(struct store *s)
@@ -44,11 +47,11 @@ int table_add(struct store *s, const struct product *p)
 	return store_exec(s,
 		"INSERT INTO product(run, workflow, stage, name, type, digest, bytes, priority, created, "
 		"state,"
-		" reason) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-		"ittttbiiiit", p->run, p->workflow, p->stage, p->name, p->type, p->digest.bytes, DIGEST_BYTES,
+		" reason, keep_until) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+		"ittttbiiiiti", p->run, p->workflow, p->stage, p->name, p->type, p->digest.bytes, DIGEST_BYTES,
 		(int64_t)p->bytes, (int64_t)p->priority, clock_utc().ns,
 		(int64_t)(too_large ? PRODUCT_FAILED : PRODUCT_QUEUED),
-		too_large ? "larger than the ground takes" : NULL);
+		too_large ? "larger than the ground takes" : NULL, p->keep_ns ? clock_utc().ns + p->keep_ns : 0);
 }
 
 static void text_of(sqlite3_stmt *q, int column, char *ret, size_t cap)

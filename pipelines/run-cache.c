@@ -210,22 +210,37 @@ int cache_take(struct run_now *run, size_t stage, int64_t item, const char *item
 
 /* ---- keeping ---- */
 
-static int trim(struct pipelines *p)
+int cache_remove_oldest(struct pipelines *p, uint64_t *ret_bytes)
 {
 	char key[DIGEST_TEXT_BYTES];
+	sqlite3_stmt *q = store_query(p->o.store,
+		"SELECT key, (SELECT sum(bytes) FROM stage_cache_output o WHERE o.key = c.key) FROM stage_cache c"
+		" ORDER BY used_ns LIMIT 1",
+		"");
+	int rc = q ? sqlite3_step(q) : SQLITE_ERROR;
 
-	while (p->n_cache > CACHE_ENTRIES_MAX) {
-		sqlite3_stmt *q =
-			store_query(p->o.store, "SELECT key FROM stage_cache ORDER BY used_ns LIMIT 1", "");
-		if (!q || sqlite3_step(q) != SQLITE_ROW)
-			return ERR_STORE;
+	if (rc == SQLITE_ROW) {
 		snprintf(key, sizeof(key), "%s", (const char *)sqlite3_column_text(q, 0));
-		sqlite3_reset(q);
-		int r = remove_entry(p, key);
-		if (r < 0)
-			return r;
+		*ret_bytes = (uint64_t)sqlite3_column_int64(q, 1);
 	}
-	return 0;
+	if (q)
+		sqlite3_reset(q);
+	if (rc != SQLITE_ROW)
+		return rc == SQLITE_DONE ? 0 : ERR_STORE;
+	int r = store_change(p->o.store);
+	if (r == 0)
+		r = remove_entry(p, key);
+	return r == 0 ? 1 : r;
+}
+
+static int trim(struct pipelines *p)
+{
+	uint64_t bytes;
+	int r = 1;
+
+	while (r > 0 && p->n_cache > CACHE_ENTRIES_MAX)
+		r = cache_remove_oldest(p, &bytes);
+	return r < 0 ? r : 0;
 }
 
 int cache_put(struct pipelines *p, const char *key, int64_t run, const struct wf_stage *s, int64_t item,

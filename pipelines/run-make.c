@@ -41,6 +41,7 @@ static int insert_run(struct pipelines *p, const struct run_plan *plan, const cJ
 			plan->parent_stage, plan->chain, plan->rerun_of);
 	if (r == 0)
 		*ret_run = sqlite3_last_insert_rowid(store_db(s));
+	p->n_runs += r == 0;
 	return r;
 }
 

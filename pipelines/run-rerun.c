@@ -168,6 +168,10 @@ int pipelines_rerun(struct pipelines *p, int64_t run, const char *from, const ch
 		snprintf(ret_reason, cap, "run %lld is not over", (long long)run);
 		rc = ERR_STATE;
 	}
+	if (trim_removes(p, run)) {
+		snprintf(ret_reason, cap, "run %lld is being removed: it is older than what is kept", (long long)run);
+		rc = ERR_STATE;
+	}
 	r.again = calloc(r.old.w->n_stages, sizeof(bool));
 	if (rc == 0 && !r.again)
 		rc = -ENOMEM;

@@ -127,7 +127,7 @@ int64_t schedules_wake_ns(const struct pipelines *p)
 	int64_t now = clock_utc().ns, at = p->n_schedules ? now + LOOK_AGAIN_NS : 0;
 
 	for (size_t i = 0; i < p->n_schedules; i++)
-		if (p->schedules[i].next_ns && p->schedules[i].next_ns < at)
+		if (p->schedules[i].next_ns && p->schedules[i].next_ns < at && !store_held(p->o.store))
 			at = p->schedules[i].next_ns;
 	return at;
 }

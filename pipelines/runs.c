@@ -124,6 +124,8 @@ int pipelines_create(const struct pipelines_options *o, struct pipelines **ret_p
 	if (r == 0)
 		r = cache_count(p);
 	if (r == 0)
+		r = trim_resume(p);
+	if (r == 0)
 		r = resume_all(p);
 	if (r < 0) {
 		pipelines_destroy(p);
@@ -145,6 +147,8 @@ void pipelines_destroy(struct pipelines *p)
 	free(p->schedules);
 	free(p->timers);
 	free(p->touched);
+	free(p->trim_device);
+	free(p->trim_frame);
 	free(p->state_dir);
 	free(p);
 }
@@ -216,7 +220,8 @@ void pipelines_poke(struct pipelines *p)
 	int r = cancel_ordered(p);
 	if (r == 0)
 		r = timeouts_due(p);
-	if (r == 0)
+	/* What is made while the disk is full stays in memory: they are due later. */
+	if (r == 0 && !store_held(p->o.store))
 		r = schedules_due(p);
 	if (r == 0)
 		r = foreach_more(p);

@@ -73,6 +73,10 @@ struct pipelines {
 	unsigned depth;  /* of our own calls: see runs_enter */
 	bool more;       /* work that is done in slices is left */
 	int64_t n_cache; /* entries */
+	int64_t n_runs;  /* rows */
+	int64_t trim_at, trim_family; /* retention: the last run looked at; the run being removed, 0: none */
+	unsigned trim_part;
+	char *trim_device, *trim_frame; /* owned: the last frame looked at; NULL: none */
 };
 
 /* ---- run-load.c: a run and its stages, as the database has them ---- */
@@ -231,6 +235,14 @@ WARN_UNUSED int cache_key(struct pipelines *p, const struct workflow *w, int64_t
 WARN_UNUSED int cache_put(struct pipelines *p, const char *key, int64_t run, const struct wf_stage *s,
 	int64_t item, const struct stage_result *results);
 WARN_UNUSED int cache_count(struct pipelines *p);
+/* The entry that was used longest ago, within the turn: 1, 0 when there is none. */
+WARN_UNUSED int cache_remove_oldest(struct pipelines *p, uint64_t *ret_bytes);
+
+/* ---- run-trim.c ---- */
+
+WARN_UNUSED int trim_resume(struct pipelines *p);
+/* It is being removed, and half of it may be gone. */
+bool trim_removes(struct pipelines *p, int64_t run);
 
 /* ---- run-foreach.c, run-join.c ---- */
 

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include "core/file.h"
 #include "core/json.h"
@@ -126,6 +127,21 @@ static void drop_empty_log(struct active *a)
 		unlink(a->log);
 }
 
+/* A stage that fails while the disk is full may have failed by that: it is tried again when there is space. */
+static void mind_full_disk(struct active *a)
+{
+	struct statvfs fs;
+	char why[TASK_REASON_BYTES];
+	bool by_itself = a->end.class == CLASS_FAILED || a->end.class == CLASS_TEMPORARY || a->end.class == CLASS_OUTPUT;
+
+	if (a->end.succeeded || !by_itself || statvfs(a->p->state_dir, &fs) < 0 ||
+		(uint64_t)fs.f_bavail * fs.f_frsize >= a->p->o.reserve_bytes)
+		return;
+	a->end.class = CLASS_MACHINE;
+	snprintf(why, sizeof(why), "the disk is full: %.*s", (int)sizeof(why) - 24, a->end.reason);
+	memcpy(a->end.reason, why, sizeof(why));
+}
+
 static void collect_worker(uv_work_t *req)
 {
 	struct active *a = req->data;
@@ -134,6 +150,7 @@ static void collect_worker(uv_work_t *req)
 	for (size_t i = 0; a->end.succeeded && i < a->stage->n_outputs; i++)
 		if (keep_output(a, i) < 0)
 			break;
+	mind_full_disk(a);
 	drop_outputs(a);
 	drop_empty_log(a);
 	if (*a->work && dir_remove(a->work) < 0)

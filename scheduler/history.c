@@ -39,6 +39,18 @@ static int oldest(struct scheduler *s, int64_t *ret_id, int64_t *ret_state)
 	return rc == SQLITE_ROW ? 1 : rc == SQLITE_DONE ? 0 : ERR_STORE;
 }
 
+static int remove_task(struct scheduler *s, int64_t id, int64_t state)
+{
+	int r = store_change(s->store);
+
+	if (r == 0)
+		r = store_exec(s->store, "DELETE FROM attempt WHERE task = ?", "i", id);
+	if (r == 0)
+		r = store_exec(s->store, "DELETE FROM task WHERE id = ?", "i", id);
+	s->counts[state] -= r == 0;
+	return r;
+}
+
 int history_trim(struct scheduler *s)
 {
 	int64_t id = 0, state = 0;
@@ -52,14 +64,34 @@ int history_trim(struct scheduler *s)
 		int r = oldest(s, &id, &state);
 		if (r <= 0)
 			return r;
-		r = store_change(s->store);
-		if (r == 0)
-			r = store_exec(s->store, "DELETE FROM attempt WHERE task = ?", "i", id);
-		if (r == 0)
-			r = store_exec(s->store, "DELETE FROM task WHERE id = ?", "i", id);
+		r = remove_task(s, id, state);
 		if (r < 0)
 			return r;
-		s->counts[state]--;
 	}
 	return 0;
+}
+
+/* The newest task stays, so that no number is given twice. */
+int scheduler_forget(struct scheduler *s, int64_t run, uint32_t max, uint32_t *ret_n)
+{
+	int r = store_change(s->store);
+
+	*ret_n = 0;
+	while (r == 0 && *ret_n < max) {
+		sqlite3_stmt *q = store_query(s->store,
+			"SELECT id, state FROM task WHERE run = ? AND state >= 2 AND id < (SELECT max(id) FROM task)"
+			" LIMIT 1",
+			"i", run);
+		int rc = q ? sqlite3_step(q) : SQLITE_ERROR;
+		int64_t id = rc == SQLITE_ROW ? sqlite3_column_int64(q, 0) : 0;
+		int64_t state = rc == SQLITE_ROW ? sqlite3_column_int64(q, 1) : 0;
+
+		if (q)
+			sqlite3_reset(q);
+		if (rc != SQLITE_ROW)
+			return rc == SQLITE_DONE ? 0 : ERR_STORE;
+		r = remove_task(s, id, state);
+		(*ret_n)++;
+	}
+	return r;
 }

@@ -47,6 +47,7 @@ struct product {
 	struct digest digest;
 	uint64_t bytes;
 	int priority; /* 0..255, larger goes first */
+	int64_t keep_ns; /* it is kept on board so long, also when the ground has it; 0: until then */
 };
 
 struct downlink_options {
@@ -87,6 +88,15 @@ bool downlink_idle(const struct downlink *d);
 cJSON *downlink_status(struct downlink *d);
 /* The port that was bound. */
 uint16_t downlink_port(const struct downlink *d);
+
+/* Retention. The tables are there also without a downlink: what waits may go down when there is one again. */
+WARN_UNUSED int products_prepare(struct store *store);
+/* Whether a product of the run waits for the ground, or is promised to be kept: 1, 0, ERR_STORE. */
+WARN_UNUSED int products_need(struct store *store, int64_t run);
+/* Within the turn: the products of a run that none is needed of, and batches that are empty by that. */
+WARN_UNUSED int products_forget(struct store *store, int64_t run);
+/* For a worker with a store of its own. Whether such a product is this artifact: 1, 0, ERR_STORE. */
+WARN_UNUSED int products_want(struct store *store, const struct digest *digest);
 
 /* ---- the receiver, on the ground ---- */
 

@@ -116,17 +116,23 @@ static int put_frame(struct buffer *b)
 	return pipelines_frame(d->pipelines, &e);
 }
 
+/* Not acknowledged: the camera will deliver it again, when there is space for a file. */
+static void leave_frame(struct buffer *b)
+{
+	log_warning("%s: frame %s waits: the disk is full", b->frame.device, b->frame.frame_id);
+	artifact_drop(b->d->artifacts, b->tmp_name);
+	b->camera->short_of++;
+	free(b);
+}
+
 static void on_frame_kept(uv_work_t *w, int status)
 {
 	struct buffer *b = w->data;
 	struct perigeed *d = b->d;
 
-	if (b->kept == -ENOSPC || b->kept == -EDQUOT) {
-		/* Not acknowledged: the camera will deliver it again. */
-		log_warning("%s: frame %s waits: the disk is full", b->frame.device, b->frame.frame_id);
-		artifact_drop(d->artifacts, b->tmp_name);
-		b->camera->short_of++;
-		free(b);
+	/* Runs that are made while a commit waits for room would be in memory alone, and ever more of them. */
+	if (b->kept == -ENOSPC || b->kept == -EDQUOT || store_held(d->store)) {
+		leave_frame(b);
 		return;
 	}
 	int r = b->kept < 0 ? b->kept : put_frame(b);

@@ -101,6 +101,34 @@ struct storage {
 	char copy_failed[256]; /* "": it did not */
 };
 
+/* What is kept of the past. */
+struct retention {
+	uv_timer_t timer;
+	bool rows_due;         /* a pass over the rows is going on */
+	uint64_t pass_removed; /* in it */
+	struct mono_time next_rows; /* when there are more than the mission allows */
+	uint64_t excess;       /* bytes of artifacts that are to be given up */
+
+	uv_work_t work;
+	bool working;
+	atomic_bool stop;
+	int result; /* of the worker; as the next two */
+	struct artifact_swept swept;
+	struct logs_kept logs;
+	struct mono_time next;
+
+	bool known; /* the next two are */
+	struct artifact_swept artifacts;
+	uint64_t logs_bytes;
+	struct {
+		uint64_t runs, frames, cached, artifacts, artifact_bytes, log_bytes;
+	} removed; /* since the start */
+
+	bool apart_known;
+	int64_t apart_ns; /* of UTC from the monotonic clock */
+	struct mono_time steady_from;
+};
+
 struct perigeed {
 	const struct options *o;
 	struct mission *mission;
@@ -113,6 +141,7 @@ struct perigeed {
 	struct mono_time started;
 	struct busy busy;
 	struct storage storage;
+	struct retention retention;
 	uv_work_t log_work;
 	bool moving_log;
 	struct power power;
@@ -187,6 +216,13 @@ void storage_move_log(struct perigeed *d);
 /* Its worker ends soon. */
 void storage_stop(struct perigeed *d);
 cJSON *storage_status(struct perigeed *d);
+
+/* retention.c: old runs, logs and artifacts are cleared away. */
+WARN_UNUSED int retention_prepare(struct perigeed *d);
+WARN_UNUSED int retention_start(struct perigeed *d);
+/* Its worker ends soon. */
+void retention_stop(struct perigeed *d);
+cJSON *retention_status(struct perigeed *d);
 
 /* workflows.c: what the mission file names, as far as it is good. */
 WARN_UNUSED int load_workflows(struct perigeed *d);

@@ -219,5 +219,6 @@ cJSON *storage_status(struct perigeed *d)
 	}
 	if (*s->copy_failed)
 		cJSON_AddStringToObject(db, "copy_failed", s->copy_failed);
+	cJSON_AddItemToObject(j, "retention", retention_status(d));
 	return j;
 }

@@ -16,7 +16,7 @@
 static int put_product(void *user, const struct run_product *p)
 {
 	struct perigeed *d = user;
-	struct product g = {.run = p->run, .priority = p->priority, .bytes = p->bytes, .digest = p->digest};
+	struct product g = {.run = p->run, .priority = p->priority, .bytes = p->bytes, .digest = p->digest, .keep_ns = p->keep_ns};
 
 	if (!d->downlink)
 		return 0;
@@ -113,6 +113,7 @@ static int start_parts(struct perigeed *d)
 		.loop = &d->loop,
 		.state_dir = d->state,
 		.log_bytes_max = m->log_bytes_max,
+		.reserve_bytes = m->storage.reserve_bytes,
 		.launcher = {.resolve = resolve_image,
 			.check_unikernel = check_unikernel,
 			.start = start_stage,
@@ -138,6 +139,8 @@ static int start_parts(struct perigeed *d)
 		r = store_turn_end(d->store); /* tables are made outside a turn */
 	if (r == STORE_HELD)                  /* a full disk: what is there is what there is */
 		r = 0;
+	if (r == 0)
+		r = retention_prepare(d);
 	if (r == 0 && m->downlink.on)
 		r = start_downlink(d);
 	po.store = d->store;
@@ -153,6 +156,8 @@ static int start_parts(struct perigeed *d)
 		r = control_create(&d->loop, path, answer, d, &d->control);
 	if (r == 0)
 		r = storage_start(d);
+	if (r == 0)
+		r = retention_start(d);
 	if (r == 0)
 		r = power_start(d);
 	if (r == 0)
@@ -170,9 +175,11 @@ static void close_handle(uv_handle_t *h, void *arg)
 static void finish(struct perigeed *d)
 {
 	uv_handle_t *own[] = {(uv_handle_t *)&d->turn, (uv_handle_t *)&d->wake, (uv_handle_t *)&d->on_term,
-		(uv_handle_t *)&d->on_int, (uv_handle_t *)&d->storage.timer, (uv_handle_t *)&d->power.timer};
+		(uv_handle_t *)&d->on_int, (uv_handle_t *)&d->storage.timer, (uv_handle_t *)&d->power.timer,
+		(uv_handle_t *)&d->retention.timer};
 
 	storage_stop(d);
+	retention_stop(d);
 	launcher_destroy(TAKE_PTR(d->launcher)); /* a stage that is being prepared finds it gone */
 	broker_client_destroy(d->broker);
 	control_destroy(d->control);

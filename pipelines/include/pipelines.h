@@ -183,6 +183,7 @@ struct pipelines_options {
 	const char *state_dir; /* work/ and logs/ are made in it; work/ is emptied: what it holds died with
 				  its run */
 	uint64_t log_bytes_max;
+	uint64_t reserve_bytes; /* a stage that fails while less is left on the disk is tried again */
 	struct stage_launcher launcher;
 	struct product_sink sink;
 	/* Heard of, within the turn, when a run has ended. May be NULL. */
@@ -266,6 +267,44 @@ size_t pipelines_open_runs(struct pipelines *p);
  * pipelines_poke then. .ns 0: never. To be asked at the end of each turn. */
 struct utc_time pipelines_wake_at(const struct pipelines *p);
 void pipelines_poke(struct pipelines *p);
+
+/* ---- retention ---- */
+
+struct pipelines_trim {
+	struct utc_time ended_before; /* runs that ended before are removed; */
+	int64_t runs;                 /* while there are more than these, others too, the oldest first; */
+	uint64_t bytes;               /* and until so much has been given up; then what `cache: true` remembers */
+	/* Whether a run must stay for a reason outside: 1, 0, negative. May be NULL. */
+	int (*needed)(void *user, int64_t run);
+	/* Within the turn: what others know of it goes, too. May be NULL. */
+	int (*forget)(void *user, int64_t run);
+	void *user;
+};
+
+struct pipelines_trimmed {
+	uint64_t runs, frames, cached;
+	uint64_t bytes; /* of the artifacts that rows referred to: others may do so still */
+};
+
+/* One slice of some milliseconds: 1 when there is more to do, 0 at the end. What is removed is removed whole: a run
+ * with the runs inside it, their tasks and their frames; the newest run stays. Logs and artifacts follow by
+ * runs_trim_logs and runs_want. */
+WARN_UNUSED int pipelines_trim(
+	struct pipelines *p, const struct pipelines_trim *t, struct pipelines_trimmed *ret_done);
+/* How many runs are kept. */
+int64_t pipelines_runs(const struct pipelines *p);
+
+/* For a worker, with a store of its own (store_open_readonly). */
+
+/* Whether a run, a frame or the cache refers to an artifact: 1, 0, ERR_STORE. */
+WARN_UNUSED int runs_want(struct store *store, const struct digest *digest);
+
+struct logs_kept {
+	uint64_t bytes, removed_bytes; /* as they are on the disk */
+};
+/* Removes the logs of runs that are gone, and while all together are more than max_bytes the oldest. Blocks. */
+WARN_UNUSED int runs_trim_logs(struct store *store, const char *state_dir, uint64_t max_bytes,
+	const atomic_bool *stop, struct logs_kept *ret_kept);
 
 /* ---- what is known of runs: JSON, from the database alone; NULL: out of memory or no such run ---- */
 

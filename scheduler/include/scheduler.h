@@ -251,6 +251,9 @@ WARN_UNUSED int scheduler_reprioritise(
 	struct scheduler *s, const struct queue_target *t, int priority, char *ret_reason, size_t cap);
 /* The run puts no more tasks: orders about it are forgotten. */
 WARN_UNUSED int scheduler_run_over(struct scheduler *s, int64_t run);
+/* Forgets up to `max` tasks of a run that are over, with their attempts, within the turn; ret_n: how many. Fewer than
+ * `max`: that was all. */
+WARN_UNUSED int scheduler_forget(struct scheduler *s, int64_t run, uint32_t max, uint32_t *ret_n);
 /* Nothing at all starts while there is a reason; NULL: go on. Not kept over a restart. */
 void scheduler_pause(struct scheduler *s, const char *why);
 

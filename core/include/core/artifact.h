@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "core/clock.h"
 #include "core/err.h"
 
 #define DIGEST_BYTES 32
@@ -48,5 +49,26 @@ WARN_UNUSED int artifact_open(struct artifacts *store, const struct digest *dige
 /* Absolute path; exists or not. */
 WARN_UNUSED int artifact_path(
 	struct artifacts *store, const struct digest *digest, char *ret_path, size_t cap);
+
+
+/* ---- retention ---- */
+
+#define ARTIFACT_FOLDERS 256
+
+struct artifact_sweep {
+	/* Whether anything refers to it: 1, 0, negative ends the sweep. */
+	int (*wanted)(void *user, const struct digest *digest);
+	void *user;
+	struct utc_time older_than; /* those that were kept later stay, whatever `wanted` would say */
+};
+
+struct artifact_swept {
+	uint64_t kept, kept_bytes, removed, removed_bytes;
+};
+
+/* Removes what is old and not wanted of one folder (0..ARTIFACT_FOLDERS - 1), and adds to *ret_swept. Blocks: worker
+ * only. Thread-safe: an artifact that is kept anew meanwhile stays. */
+WARN_UNUSED int artifacts_sweep(struct artifacts *store, unsigned folder, const struct artifact_sweep *s,
+	struct artifact_swept *ret_swept);
 
 #endif

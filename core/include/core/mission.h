@@ -66,6 +66,10 @@ struct mission {
 	struct {
 		uint64_t reserve_bytes; /* left on the disk: below, nothing new starts */
 		int64_t copy_ns; /* between two copies of the database, when it changed; 0: no copies */
+		/* What is kept; the oldest goes first. */
+		int64_t history_ns; /* of runs, since they ended */
+		uint32_t runs;      /* those that go on counted too */
+		uint64_t logs_bytes, artifacts_bytes; /* of all together */
 	} storage;
 
 	struct {

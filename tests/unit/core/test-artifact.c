@@ -299,6 +299,63 @@ static void from_several_threads(void **state)
 	assert_int_equal(count_tmp(), 0);
 }
 
+static int is_first(void *user, const struct digest *d)
+{
+	return memcmp(d, user, sizeof(*d)) == 0;
+}
+
+static struct artifact_swept sweep(const struct digest *wanted, int64_t older_s)
+{
+	struct artifact_swept swept = {0};
+	struct artifact_sweep s = {
+		.wanted = is_first, .user = (void *)wanted, .older_than = {older_s * INT64_C(1000000000)}};
+
+	for (unsigned i = 0; i < ARTIFACT_FOLDERS; i++)
+		assert_int_equal(artifacts_sweep(store, i, &s, &swept), 0);
+	return swept;
+}
+
+static void keep_text(const char *text, struct digest *ret)
+{
+	char name[ARTIFACT_NAME_BYTES];
+	int fd;
+
+	digest_data(text, strlen(text), ret);
+	assert_int_equal(artifact_new(store, 0600, name, &fd), 0);
+	assert_int_equal(write_all(fd, text, strlen(text)), 0);
+	close(fd);
+	assert_int_equal(artifact_keep(store, name, ret), 0);
+}
+
+/* What is old and not wanted goes; what was kept again is young again. */
+static void sweeping(void **state)
+{
+	struct digest wanted, old, again, d;
+	int fd;
+
+	clock_set_fake((struct mono_time){0}, (struct utc_time){INT64_C(1000) * 1000000000});
+	keep_text("wanted", &wanted);
+	keep_text("old", &old);
+	keep_text("again", &again);
+	clock_set_fake((struct mono_time){0}, (struct utc_time){INT64_C(5000) * 1000000000});
+	keep_text("again", &d);
+	struct artifact_swept swept = sweep(&wanted, 1000);
+	assert_int_equal(swept.kept, 3);
+	assert_int_equal(swept.kept_bytes, 14);
+	swept = sweep(&wanted, 2000);
+	assert_int_equal(swept.removed, 1);
+	assert_int_equal(swept.removed_bytes, 3);
+	assert_int_equal(swept.kept, 2);
+	assert_int_equal(artifact_open(store, &old, &fd), ERR_UNKNOWN);
+	assert_int_equal(artifact_open(store, &again, &fd), 0);
+	close(fd);
+	swept = sweep(&wanted, 6000);
+	assert_int_equal(swept.removed, 1);
+	assert_int_equal(artifact_open(store, &wanted, &fd), 0);
+	close(fd);
+	clock_real();
+}
+
 #define WITH_STORE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -313,6 +370,7 @@ int main(void)
 		WITH_STORE(drop),
 		WITH_STORE(opening_empties_tmp_and_keeps_the_rest),
 		WITH_STORE(from_several_threads),
+		WITH_STORE(sweeping),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

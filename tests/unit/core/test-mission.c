@@ -77,6 +77,7 @@ static void everything(void **state)
 			      "policy: policy.json\n"
 			      "state: /var/lib/perigee\n"
 			      "budget: {cpus: 1.5, memory: 256MiB, tasks: 3}\n"
+			      "storage: {history: 7d, runs: 50, logs: 1MiB, artifacts: 3GiB}\n"
 			      "logs: 16KiB\n"
 			      "downlink:\n"
 			      "  to: 127.0.0.1:30501\n"
@@ -97,6 +98,10 @@ static void everything(void **state)
 	assert_int_equal(m->budget.cpus_milli, 1500);
 	assert_int_equal(m->budget.memory_bytes, 256 << 20);
 	assert_int_equal(m->budget.tasks, 3);
+	assert_int_equal(m->storage.history_ns, 7 * 86400 * INT64_C(1000000000));
+	assert_int_equal(m->storage.runs, 50);
+	assert_int_equal(m->storage.logs_bytes, 1 << 20);
+	assert_int_equal(m->storage.artifacts_bytes, UINT64_C(3) << 30);
 	assert_int_equal(m->log_bytes_max, 16384);
 	assert_true(m->downlink.on);
 	assert_string_equal(inet_ntop(AF_INET, &m->downlink.to.sin_addr, ip, sizeof(ip)), "127.0.0.1");
@@ -234,6 +239,10 @@ static void one_mistake(void **state)
 		{LEAST "policy: ''\n", 5, 9, "policy: expected a path, found an empty text"},
 		{LEAST "budget: {memory: 64 megs}\n", 5, 18,
 			"memory: expected a size such as 64MiB, found \"64 megs\""},
+		{LEAST "storage: {history: soon}\n", 5, 20,
+			"history: expected a duration such as 30s, found \"soon\""},
+		{LEAST "storage: {runs: 0}\n", 5, 17,
+			"runs: expected a whole number from 1 to 10000000, found \"0\""},
 		{LEAST "budget: {tasks: 0}\n", 5, 17,
 			"tasks: expected a whole number from 1 to 64, found \"0\""},
 		{LEAST "budget: 5\n", 5, 9, "budget: expected a mapping, found \"5\""},

@@ -233,6 +233,7 @@ void bench_open(void)
 		.loop = &bench.loop,
 		.state_dir = bench.dir,
 		.log_bytes_max = 1000,
+		.reserve_bytes = bench.reserve,
 		.launcher = {.resolve = resolve, .start = start, .stop = stop},
 		.sink = {.put = put},
 		.on_stage = on_stage,

@@ -50,6 +50,7 @@ struct bench {
 	char image[80];
 	uint32_t tasks;   /* at once */
 	uint32_t waiting; /* as many as payload p may have; 0: any number */
+	uint64_t reserve; /* less than so much is left on the disk when it is UINT64_MAX */
 };
 extern struct bench bench;
 

@@ -620,6 +620,30 @@ static void test_what_made_a_product(void **state)
 	bench_close();
 }
 
+static const struct row disk_row = {"disk",
+	{"stages: {a: {image: i, args: [exit=1@1], outputs: {z: 8B}}}\n"}, NULL, NULL, NULL, {{NULL}}};
+
+/* A stage that fails while the disk is full is tried again, though the workflow asks for no retry. */
+static void test_a_failure_on_a_full_disk(void **state)
+{
+	char texts[3][2048], text[256];
+
+	write_texts(&disk_row, texts);
+	bench.reserve = UINT64_MAX;
+	bench_open();
+	bench_script("run; +1; +2; +4; +8; +16; +32; +64");
+	bench_describe(1, text, sizeof(text));
+	assert_string_equal(text, "done: a done;");
+	bench_close();
+	bench.reserve = 0;
+	bench_open();
+	bench.n_starts = 0;
+	bench_script("run; +60");
+	bench_describe(2, text, sizeof(text));
+	assert_non_null(strstr(text, "failed (stage a failed): a failed (exit 1"));
+	bench_close();
+}
+
 static const struct row refused_row = {"refused",
 	{"triggers: [{event: pass.begin}]\n"
 	 "stages: {a: {image: i, args: [hold], outputs: {z: 8B}}}\n"},
@@ -741,6 +765,7 @@ static int full_teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_the_language),
+		cmocka_unit_test_setup_teardown(test_a_failure_on_a_full_disk, bench_setup, bench_teardown),
 		cmocka_unit_test_setup_teardown(test_what_made_a_product, bench_setup, bench_teardown),
 		cmocka_unit_test_setup_teardown(
 			test_what_is_not_taken_is_on_record, bench_setup, bench_teardown),
