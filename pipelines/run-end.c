@@ -33,11 +33,13 @@ static int put_product(struct run_now *run, const struct wf_product *wp)
 	return p->o.sink.put ? p->o.sink.put(p->o.sink.user, &product) : 0;
 }
 
-/* What is done goes down, also of a run that failed or took too long; not of one that an operator cancelled.
- */
+/* What is done goes down, also of a run that failed or took too long; not of one that an operator cancelled,
+ * if the order came in time. */
 static int put_products(struct run_now *run)
 {
-	for (size_t i = 0; i < run->w->n_products && !run->ordered; i++) {
+	bool unwanted = run->ordered && run->outcome == RUN_CANCELLED;
+
+	for (size_t i = 0; i < run->w->n_products && !unwanted; i++) {
 		if (run->stages[run->w->products[i].stage].state != STAGE_DONE)
 			continue;
 		int r = put_product(run, &run->w->products[i]);

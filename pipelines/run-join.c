@@ -131,8 +131,9 @@ static int put_elements(struct join *j)
 {
 	struct expansion *x = j->x;
 	sqlite3_stmt *q = store_query(j->store,
-		"SELECT item, digest FROM run_item_output WHERE run = ? AND stage = ? AND name = ?"
-		" ORDER BY item",
+		/* One that was cancelled while its good end was on the way has outputs, too. */
+		"SELECT o.item, o.digest FROM run_item_output o JOIN run_item i USING(run, stage, item)"
+		" WHERE o.run = ? AND o.stage = ? AND o.name = ? AND i.state = 3 ORDER BY o.item",
 		"itt", x->now.id, x->now.w->stages[x->stage].name, j->output->name);
 	int64_t next = 0;
 	int rc = SQLITE_ERROR, r = 0;

@@ -81,18 +81,18 @@ static int64_t count(struct pipelines *p, const char *workflow, enum run_state s
 	return n;
 }
 
-/* The oldest that waits; 0: none. */
+/* The oldest that waits, and is not to be cancelled; 0: none. */
 static int64_t first_pending(struct pipelines *p, const char *workflow)
 {
 	sqlite3_stmt *q = store_query(p->o.store,
-		"SELECT id FROM run WHERE state = 4 AND workflow = ? ORDER BY id LIMIT 1", "t", workflow);
-	int64_t run = 0;
+		"SELECT id FROM run WHERE state = 4 AND workflow = ? AND ordered = 0 ORDER BY id LIMIT 1",
+		"t", workflow);
+	int rc = q ? sqlite3_step(q) : SQLITE_ERROR;
+	int64_t run = rc == SQLITE_ROW ? sqlite3_column_int64(q, 0) : 0;
 
-	if (q && sqlite3_step(q) == SQLITE_ROW)
-		run = sqlite3_column_int64(q, 0);
 	if (q)
 		sqlite3_reset(q);
-	return run;
+	return rc == SQLITE_ROW || rc == SQLITE_DONE ? run : ERR_STORE;
 }
 
 static int refuse(char *ret_reason, size_t cap, const char *fmt, ...) PRINTF(3, 4);
@@ -111,7 +111,7 @@ static int find_place(struct pipelines *p, const struct workflow *w, enum run_st
 	char *ret_reason, size_t cap)
 {
 	int64_t open = w->max_runs ? count(p, w->name, RUN_OPEN) : 0;
-	int64_t pending = w->max_runs ? count(p, w->name, RUN_PENDING) : 0, old;
+	int64_t pending = w->max_runs ? count(p, w->name, RUN_PENDING) : 0, old = 0;
 
 	if (open < 0 || pending < 0)
 		return ERR_STORE;
@@ -130,7 +130,7 @@ static int find_place(struct pipelines *p, const struct workflow *w, enum run_st
 		if (r < 0)
 			return r;
 	}
-	return 0;
+	return w->when_full == WF_LATEST && old < 0 ? ERR_STORE : 0;
 }
 
 static int open_run(struct pipelines *p, int64_t run)
@@ -161,8 +161,8 @@ int run_open_next(struct pipelines *p, const char *workflow)
 	int64_t run = first_pending(p, workflow);
 	struct workflow *w;
 
-	if (run == 0)
-		return 0;
+	if (run <= 0)
+		return (int)run;
 	int r = runs_workflow(p, run, &w);
 	if (r < 0 && r != ERR_CHECKED)
 		return r;

@@ -311,12 +311,22 @@ static bool held_by_wider(struct scheduler *s, const struct queue_target *t, con
 	return held;
 }
 
+/* What is said about a run that is over would stand for ever: nothing ends it any more. */
+static int run_goes_on(const struct queue_target *t, const struct extent *e, struct words w)
+{
+	if (t->scope != QUEUE_RUN || e->waiting + e->running > 0)
+		return 0;
+	return say(w, ERR_STATE, "no task of run %lld waits or runs", (long long)t->id);
+}
+
 int scheduler_hold(struct scheduler *s, const struct queue_target *t, char *ret_reason, size_t cap)
 {
 	struct words w = {ret_reason, cap};
 	struct extent e = {0};
 	int r = extent_of(s, t, w, &e);
 
+	if (r == 0)
+		r = run_goes_on(t, &e, w);
 	if (r < 0)
 		return r;
 	if (t->scope == QUEUE_TASK && e.running)
@@ -444,6 +454,37 @@ int scheduler_cancel(
 
 /* ---- priority ---- */
 
+/* What runs keeps its place, but what may preempt it, and whether it goes on before others, follows from its
+ * priority. */
+static int reprioritise_running(struct scheduler *s)
+{
+	for (size_t i = 0; i < s->n_running; i++) {
+		struct running *run = &s->running[i];
+		sqlite3_stmt *q = store_query(
+			s->store, "SELECT declared, waits_from_ns FROM task WHERE id = ?", "i", run->task.id);
+
+		if (!q || sqlite3_step(q) != SQLITE_ROW)
+			return ERR_STORE;
+		uint8_t declared = (uint8_t)sqlite3_column_int(q, 0);
+		int64_t waits_from_ns = sqlite3_column_int64(q, 1);
+		sqlite3_reset(q);
+		struct placing p =
+			order_placing(s, run->task.id, run->task.run, &s->lanes[run->lane], declared);
+		if (p.priority == run->task.priority)
+			continue;
+		int r = store_change(s->store);
+		if (r == 0)
+			r = store_exec(s->store, "UPDATE task SET priority = ?, rank = ? WHERE id = ?", "iii",
+				(int64_t)p.priority, rank_of(&s->rules, (uint8_t)p.priority, waits_from_ns),
+				run->task.id);
+		if (r < 0)
+			return r;
+		run->task.priority = (uint8_t)p.priority;
+		s->dirty = true;
+	}
+	return 0;
+}
+
 int scheduler_reprioritise(
 	struct scheduler *s, const struct queue_target *t, int priority, char *ret_reason, size_t cap)
 {
@@ -451,6 +492,9 @@ int scheduler_reprioritise(
 	struct extent e = {0};
 	int r = extent_of(s, t, w, &e);
 
+	/* Taking back what stands is always possible. */
+	if (r == 0 && (priority != QUEUE_PRIORITY_DECLARED || !order_find(s, t)))
+		r = run_goes_on(t, &e, w);
 	if (r < 0)
 		return r;
 	if (priority < QUEUE_PRIORITY_DECLARED || priority > UINT8_MAX)
@@ -459,6 +503,13 @@ int scheduler_reprioritise(
 		return say(w, ERR_LIMIT, "%d commands are being carried out still: try again in a moment",
 			SWEEPS_MAX);
 	r = order(s, t, ABOUT_PRIORITY, HOLD_NOT_SAID, priority, w);
+	if (r == 0) {
+		r = reprioritise_running(s);
+		if (r < 0) {
+			store_fail(s->store); /* the order is made, and half of what follows */
+			return say(w, r, "%s", err_text(r));
+		}
+	}
 	if (r == 0 && t->scope >= QUEUE_WORKFLOW && e.waiting) {
 		r = sweep_start(s, t, false, "");
 		if (r < 0)

@@ -211,30 +211,39 @@ static bool return_budget(struct scheduler *s, int64_t id, struct running *ret)
 	return false;
 }
 
+static int end_or_again(struct scheduler *s, const struct running *run, const struct task_end *end)
+{
+	struct tries t;
+	int64_t wait_ns;
+	int r = store_change(s->store);
+
+	if (r == 0)
+		r = usage_charge(s, run->lane, end->cpu_ns);
+	if (r == 0 && run->cancelled)
+		return end_as_cancelled(s, run, end);
+	if (r == 0 && end->succeeded)
+		return end_task(s, &run->task, run->lane, TASK_RUNNING, TASK_DONE, end);
+	if (r == 0)
+		r = tries_of(s, run->task.id, &t);
+	if (r < 0)
+		return r;
+	if (run->stopping && end->class == CLASS_BROKEN && !end->broke)
+		return put_back(s, run, end, &t);
+	if (tries_left(s, &t, end, &wait_ns))
+		return again(s, run, end->broke ? "broke" : task_class_name(end->class), end, &t, wait_ns);
+	if (end->broke)
+		return end_as_poison(s, run, end, t.suspected);
+	return end_task(s, &run->task, run->lane, TASK_RUNNING, TASK_FAILED, end);
+}
+
 int scheduler_finish(struct scheduler *s, int64_t task, const struct task_end *end)
 {
 	struct running run;
-	struct tries t;
-	int64_t wait_ns;
 
 	if (!return_budget(s, task, &run))
 		return ERR_STATE;
-	int r = store_change(s->store);
-	if (r == 0)
-		r = usage_charge(s, run.lane, end->cpu_ns);
-	if (r == 0 && run.cancelled)
-		return end_as_cancelled(s, &run, end);
-	if (r == 0 && end->succeeded)
-		return end_task(s, &run.task, run.lane, TASK_RUNNING, TASK_DONE, end);
-	if (r == 0)
-		r = tries_of(s, task, &t);
+	int r = end_or_again(s, &run, end);
 	if (r < 0)
-		return r;
-	if (run.stopping && end->class == CLASS_BROKEN && !end->broke)
-		return put_back(s, &run, end, &t);
-	if (tries_left(s, &t, end, &wait_ns))
-		return again(s, &run, end->broke ? "broke" : task_class_name(end->class), end, &t, wait_ns);
-	if (end->broke)
-		return end_as_poison(s, &run, end, t.suspected);
-	return end_task(s, &run.task, run.lane, TASK_RUNNING, TASK_FAILED, end);
+		store_fail(s->store); /* its row says that it runs, and nobody has it: never commit that */
+	return r;
 }

@@ -235,7 +235,7 @@ WARN_UNUSED int scheduler_know(struct scheduler *s, const char *payload, const c
 /* Nothing of it starts from now on, also not what is put later; what runs goes on. Deadlines pass as ever.
  * Holding and releasing are orders that stand. The narrowest about a task counts, and a wider one that is
  * given later replaces those within it: `hold all`, then `release` of one payload, lets this payload alone go
- * on. */
+ * on. Of a run, something must wait or run, to hold or to reprioritise it: ERR_STATE otherwise. */
 WARN_UNUSED int scheduler_hold(
 	struct scheduler *s, const struct queue_target *t, char *ret_reason, size_t cap);
 WARN_UNUSED int scheduler_release(
@@ -245,7 +245,8 @@ WARN_UNUSED int scheduler_release(
  * owner's business. */
 WARN_UNUSED int scheduler_cancel(
 	struct scheduler *s, const struct queue_target *t, const char *why, char *ret_reason, size_t cap);
-/* 0..255, or QUEUE_PRIORITY_DECLARED: as it was put. Stands for what is put later, too. */
+/* 0..255, or QUEUE_PRIORITY_DECLARED: as it was put. Stands for what is put later, too; what runs may from now
+ * on be preempted by it. */
 #define QUEUE_PRIORITY_DECLARED (-1)
 WARN_UNUSED int scheduler_reprioritise(
 	struct scheduler *s, const struct queue_target *t, int priority, char *ret_reason, size_t cap);

@@ -762,6 +762,92 @@ static int full_teardown(void **state)
 	return bench_teardown(state);
 }
 
+/* A start's good end, on its way through the worker. */
+static void end_on_the_way(const char *label)
+{
+	for (size_t i = 0; i < bench.n_starts; i++) {
+		struct bench_start *s = &bench.starts[i];
+
+		if (strcmp(s->label, label) || s->reported)
+			continue;
+		s->reported = true;
+		pipelines_stage_exited(bench.pipelines, &s->exit);
+		return;
+	}
+	fail_msg("%s has not started", label);
+}
+
+static const struct row line_row = {"line",
+	{"max_runs: 1\nstages: {a: {image: i, args: [hold], outputs: {z: 8B}}}\n"}, NULL, NULL, NULL,
+	{{NULL}}};
+
+/* More than a slice: those that were ordered to be cancelled do not open meanwhile. */
+static void test_what_is_to_be_cancelled_does_not_open(void **state)
+{
+	char texts[3][2048];
+
+	write_texts(&line_row, texts);
+	bench_open();
+	bench_script("run; run; run; run; run; run; run; run; run; run; run; run");
+	*bench.trace = '\0';
+	bench_script("cancel workflow w");
+	assert_null(strstr(bench.trace, "queued"));
+	assert_non_null(strstr(bench.trace, "run12:cancelled"));
+	assert_int_equal(pipelines_open_runs(bench.pipelines), 0);
+	bench_script("run");
+	assert_non_null(strstr(bench.trace, "13.a:running"));
+	bench_close();
+}
+
+static const struct row late_row = {"late",
+	{"stages: {a: {image: i, args: [hold], outputs: {z: 8B}}}\ndownlink: [{product: a.z}]\n"}, NULL, NULL,
+	NULL, {{NULL}}};
+
+/* The order is given, but its turn has not come when the run ends well. */
+static void test_a_run_that_ended_before_its_cancel_sends_its_products(void **state)
+{
+	char texts[3][2048];
+
+	bench.tasks = 16;
+	write_texts(&late_row, texts);
+	bench_open();
+	bench_script("run; run; run; run; run; run; run; run; run; run");
+	end_on_the_way("run-10.a");
+	bench_script("now cancel workflow w");
+	uv_run(&bench.loop, UV_RUN_DEFAULT);
+	assert_non_null(strstr(bench.trace, "run10:done"));
+	bench_settle();
+	assert_non_null(strstr(bench.trace, "run9:cancelled"));
+	assert_string_equal(bench.products, "10:a.z ");
+	bench_close();
+}
+
+static const struct row element_row = {"element",
+	{"stages:\n"
+	 "  a: {image: i, foreach: [1, 2], args: ['x=$item', hold], outputs: {x: {max: 8B, type: json}}}\n"},
+	NULL, NULL, NULL, {{NULL}}};
+
+static void test_a_cancelled_element_is_left_out_though_it_was_good(void **state)
+{
+	char texts[3][2048], words[256];
+	int64_t task;
+
+	write_texts(&element_row, texts);
+	bench_open();
+	bench_script("run");
+	assert_int_equal(run_stage_task(bench.store, 1, "a", 0, &task), 0);
+	end_on_the_way("run-1.a#0");
+	snprintf(words, sizeof(words), "now cancel task %lld", (long long)task);
+	bench_script(words);
+	uv_run(&bench.loop, UV_RUN_DEFAULT);
+	bench_script("finish run-1.a#1");
+	CLEAN_FREE char *text = bench_output(1, "a", "x");
+	assert_string_equal(text, "[null,2]");
+	bench_describe(1, words, sizeof(words));
+	assert_string_equal(words, "done: a done (1 of 2 elements were left out);");
+	bench_close();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_the_language),
@@ -770,7 +856,13 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			test_what_is_not_taken_is_on_record, bench_setup, bench_teardown),
 		cmocka_unit_test_setup_teardown(test_a_full_disk_is_waited_out, bench_setup, full_teardown),
-		cmocka_unit_test_setup_teardown(test_each_element_has_its_log, bench_setup, bench_teardown)};
+		cmocka_unit_test_setup_teardown(test_each_element_has_its_log, bench_setup, bench_teardown),
+		cmocka_unit_test_setup_teardown(
+			test_what_is_to_be_cancelled_does_not_open, bench_setup, bench_teardown),
+		cmocka_unit_test_setup_teardown(test_a_run_that_ended_before_its_cancel_sends_its_products,
+			bench_setup, bench_teardown),
+		cmocka_unit_test_setup_teardown(test_a_cancelled_element_is_left_out_though_it_was_good,
+			bench_setup, bench_teardown)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -350,6 +350,31 @@ static void test_what_does_not_exist_or_is_over(void **state)
 	assert_int_equal(store_turn_end(store), 0);
 }
 
+/* What is said about it would stand for ever. */
+static void test_of_a_run_that_is_over_nothing_is_ordered(void **state)
+{
+	struct queue_target run = run_target(1), unknown = run_target(77);
+	int64_t a = put_in(1, "p", "w", 9);
+
+	turn();
+	assert_int_equal(reprioritise(run, 20), 0);
+	assert_int_equal(hold(run), 0);
+	succeed(a);
+	turn();
+	/* Between its tasks: what stands can be taken back, nothing new said. */
+	assert_int_equal(hold(run), ERR_STATE);
+	assert_string_equal(why, "no task of run 1 waits or runs");
+	assert_int_equal(reprioritise(run, 30), ERR_STATE);
+	assert_int_equal(release(run), 0);
+	assert_int_equal(reprioritise(run, QUEUE_PRIORITY_DECLARED), 0);
+	assert_int_equal(reprioritise(run, QUEUE_PRIORITY_DECLARED), ERR_STATE);
+	assert_int_equal(scheduler_run_over(sched, 1), 0);
+	assert_int_equal(hold(run), ERR_STATE);
+	assert_int_equal(number_of("SELECT count(*) FROM queue_order"), 0);
+	assert_int_equal(hold(unknown), ERR_UNKNOWN);
+	assert_int_equal(reprioritise(unknown, 1), ERR_UNKNOWN);
+}
+
 static void test_paused_nothing_starts(void **state)
 {
 	scheduler_pause(sched, "no space on the disk");
@@ -377,6 +402,7 @@ int main(void)
 		ONE(test_reprioritised_one_run_one_workflow_and_back),
 		ONE(test_a_task_and_many_are_reprioritised),
 		ONE(test_what_does_not_exist_or_is_over),
+		ONE(test_of_a_run_that_is_over_nothing_is_ordered),
 		ONE(test_paused_nothing_starts),
 	};
 

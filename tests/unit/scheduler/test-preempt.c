@@ -313,6 +313,28 @@ static void test_gaps_before_what_goes_on_are_filled_without_delaying_it(void **
 	assert_int_equal(n_started, 3);
 }
 
+static void test_the_priority_of_what_runs_can_be_changed(void **state)
+{
+	char why[256];
+	int64_t low = put_sized(10, 2000, 1, 0), head;
+	struct queue_target run = {.scope = QUEUE_RUN, .id = 10};
+
+	with_rule(20);
+	turn();
+	assert_int_equal(scheduler_reprioritise(sched, &run, 90, why, sizeof(why)), 0);
+	head = put_sized(100, 2000, 1, 0);
+	turn();
+	assert_int_equal(n_frozen, 0);
+	assert_int_equal(number_of("SELECT priority FROM task WHERE id = 1"), 90);
+	/* Back to what it was put with: it makes way. */
+	assert_int_equal(scheduler_reprioritise(sched, &run, QUEUE_PRIORITY_DECLARED, why, sizeof(why)), 0);
+	turn();
+	assert_int_equal(n_frozen, 1);
+	assert_heard(0, low, true);
+	assert_int_equal(started[1].id, head);
+	assert_int_equal(number_of("SELECT priority FROM task WHERE id = 1"), 10);
+}
+
 static void test_what_stands_still_can_be_cancelled_and_is_not_let_go_on(void **state)
 {
 	char why[256];
@@ -367,6 +389,7 @@ int main(void)
 		TEST(test_what_ends_by_itself_is_not_put_back),
 		TEST(test_one_that_cannot_be_frozen_runs_on_and_is_stopped_next_time),
 		TEST(test_gaps_before_what_goes_on_are_filled_without_delaying_it),
+		TEST(test_the_priority_of_what_runs_can_be_changed),
 		TEST(test_what_stands_still_can_be_cancelled_and_is_not_let_go_on),
 		TEST(test_a_restart_takes_what_stood_still_as_interrupted),
 	};

@@ -28,7 +28,6 @@ struct model_task {
 	enum model_state state;
 	int tries;
 	bool cancelled; /* will end as such */
-	int runs_with;  /* the priority that it was started with */
 	bool frozen, stopping;
 };
 
@@ -143,8 +142,10 @@ static struct model_task *model_running(bool frozen_ones, bool most)
 		struct model_task *t = &model.live[i];
 		if (t->state != M_RUNNING || t->frozen != frozen_ones || is_ending(t))
 			continue;
-		bool more = !best || t->runs_with > best->runs_with ||
-			    (t->runs_with == best->runs_with && t->id < best->id);
+		int priority = latest(t, false, t->priority);
+		int best_priority = best ? latest(best, false, best->priority) : 0;
+		bool more =
+			priority > best_priority || (priority == best_priority && best && t->id < best->id);
 		if (!best || more == most)
 			best = t;
 	}
@@ -154,7 +155,7 @@ static struct model_task *model_running(bool frozen_ones, bool most)
 static bool model_may_preempt(const struct model_task *head, const struct model_task *victim)
 {
 	return head && victim && latest(head, false, head->priority) >= queue_rules_default.critical &&
-	       victim->runs_with < queue_rules_default.critical;
+	       latest(victim, false, victim->priority) < queue_rules_default.critical;
 }
 
 /* What the scheduler is to do next: it must have done it. False: nothing. */
@@ -180,7 +181,6 @@ static bool model_step(size_t *starts, size_t *freezes, size_t *stops_seen)
 		assert_true(*starts < n_started);
 		assert_int_equal(started[(*starts)++].id, head->id);
 		head->state = M_RUNNING;
-		head->runs_with = latest(head, false, head->priority);
 		return true;
 	}
 	if (places_taken(true) < TASKS || !model_may_preempt(head, victim))

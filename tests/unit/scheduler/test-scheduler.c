@@ -237,6 +237,29 @@ static void test_finishing_what_does_not_run_changes_nothing(void **state)
 	assert_int_equal(n_ended, 1);
 }
 
+/* Reading what it needs, not writing: that alone would have failed the turn. */
+static int refuse_jitter(
+	void *user, int action, const char *table, const char *column, const char *db, const char *by)
+{
+	return action == SQLITE_READ && !strcmp(column, "jitter") ? SQLITE_DENY : SQLITE_OK;
+}
+
+static void test_an_end_that_cannot_be_read_up_is_not_half_committed(void **state)
+{
+	const struct task_end end = {.class = CLASS_TEMPORARY};
+	int64_t id = put(1, 1, 1);
+
+	turn();
+	sqlite3_set_authorizer(store_db(store), refuse_jitter, NULL);
+	assert_int_equal(scheduler_finish(sched, id, &end), ERR_STORE);
+	assert_int_equal(store_turn_end(store), ERR_STORE);
+	reopen_all(); /* as the process does now */
+	assert_int_equal(scheduler_interrupted(sched), 1);
+	turn();
+	assert_int_equal(n_started, 2);
+	assert_int_equal(started[1].id, id);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -252,6 +275,7 @@ int main(void)
 		TEST(test_past_its_deadline_a_task_never_starts),
 		TEST(test_a_start_that_fails_is_tried_again_then_ends_the_task),
 		TEST(test_finishing_what_does_not_run_changes_nothing),
+		TEST(test_an_end_that_cannot_be_read_up_is_not_half_committed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
