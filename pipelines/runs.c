@@ -226,6 +226,8 @@ void pipelines_poke(struct pipelines *p)
 	if (r == 0)
 		r = foreach_more(p);
 	r = runs_leave(p, r);
-	if (r < 0)
+	if (r < 0) {
 		log_error("what is due cannot be done: %s", err_text(r));
+		store_fail(p->o.store); /* a timer that is not in the heap any more, say */
+	}
 }

@@ -180,6 +180,8 @@ static int put(void *user, const struct run_product *p)
 {
 	size_t len = strlen(bench.products);
 
+	if (bench.sink_err)
+		return bench.sink_err;
 	snprintf(bench.products + len, sizeof(bench.products) - len, "%lld:%s.%s ", (long long)p->run,
 		p->stage, p->name);
 	return 0;
