@@ -75,7 +75,7 @@ static int next_line(struct pipelines *p, char name[TASK_WORKFLOW_BYTES])
 }
 
 /* One at a time: advancing changes the table that is read. */
-static int resume_all(struct pipelines *p)
+int pipelines_resume(struct pipelines *p)
 {
 	char name[TASK_WORKFLOW_BYTES] = "";
 	int64_t run = 0;
@@ -125,8 +125,6 @@ int pipelines_create(const struct pipelines_options *o, struct pipelines **ret_p
 		r = cache_count(p);
 	if (r == 0)
 		r = trim_resume(p);
-	if (r == 0)
-		r = resume_all(p);
 	if (r < 0) {
 		pipelines_destroy(p);
 		return r;

@@ -243,6 +243,7 @@ void bench_open(void)
 	assert_int_equal(pipelines_create(&o, &bench.pipelines), 0);
 	for (size_t i = 0; i < ARRAY_LEN(bench.texts) && bench.texts[i]; i++)
 		add_workflow(i);
+	assert_int_equal(pipelines_resume(bench.pipelines), 0);
 }
 
 void bench_close(void)

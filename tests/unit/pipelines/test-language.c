@@ -897,9 +897,32 @@ static void test_half_a_list_is_not_committed(void **state)
 	bench_close();
 }
 
+static const struct row used_row = {"used",
+	{"stages:\n"
+	 "  a: {image: i, foreach: [1], outputs: {z: 8B}}\n"
+	 "  h: {uses: v}\n"
+	 "on_exit: [h]\n",
+		"stages: {b: {image: i, outputs: {z: 8B}}}\n"},
+	NULL, NULL, NULL, {{NULL}}};
+
+/* Cancelled while its list is read, then the power is cut: the next start finds the handler ready. */
+static void test_what_is_ready_at_a_start_finds_its_workflow(void **state)
+{
+	char texts[3][2048], words[256];
+
+	write_texts(&used_row, texts);
+	bench_open();
+	bench_script("now run; .; now cancel run 1; .; restart");
+	bench_describe(1, words, sizeof(words));
+	assert_string_equal(words, "cancelled (by test): a cancelled (by test); h done (run 2 is done);");
+	bench_close();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_the_language),
+		cmocka_unit_test_setup_teardown(
+			test_what_is_ready_at_a_start_finds_its_workflow, bench_setup, bench_teardown),
 		cmocka_unit_test_setup_teardown(
 			test_half_an_end_is_not_committed, bench_setup, bench_teardown),
 		cmocka_unit_test_setup_teardown(
