@@ -6,7 +6,9 @@
 #include "core/store.h"
 
 #define STATEMENTS_MAX 512
-#define PAGE_CACHE_KIB 512
+/* As many pages as a turn of a queue with a million tasks touches anew are worth keeping; a small database
+ * takes as much as it has. */
+#define PAGE_CACHE_KIB 4096
 
 struct effect {
 	void (*fn)(void *arg);

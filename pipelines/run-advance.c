@@ -43,11 +43,16 @@ int runs_leave(struct pipelines *p, int r)
 
 		p->touched[i] = 0; /* from here on it can be touched again */
 		int advanced = advance(p, run);
-		if (advanced < 0)
+		if (advanced < 0) {
+			store_fail(p->o.store);
 			r = advanced;
+		}
 	}
 	if (--p->depth == 0)
 		p->n_touched = 0;
+	/* A refusal changes nothing; these may come half way. */
+	if (r == ERR_STORE || r == -ENOMEM)
+		store_fail(p->o.store);
 	return r;
 }
 

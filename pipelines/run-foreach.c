@@ -238,9 +238,9 @@ static int fill(struct expansion *x)
 			r = close_early(x, STAGE_FAILED, reason);
 			break;
 		}
-		x->next++;
 		if (go != 0)
 			r = go < 0 ? go : queue_element(x, item, text);
+		x->next += r == 0;
 	}
 	if (r == 0 && x->next != from)
 		r = store_exec(x->now.p->o.store,
@@ -366,8 +366,10 @@ static void on_worked(uv_work_t *req, int status)
 	x->working = false;
 	runs_enter(p);
 	int r = runs_leave(p, take_work(x));
-	if (r < 0)
+	if (r < 0) {
 		log_error("run %lld cannot go on: %s", (long long)run, err_text(r));
+		store_fail(p->o.store);
+	}
 }
 
 /* ---- beginning ---- */
@@ -507,8 +509,10 @@ void foreach_started(struct pipelines *p, const struct task *t, struct utc_time 
 		if (r == 0 && !x->closing)
 			r = run_set_stage(&x->now, x->stage, STAGE_RUNNING, NULL);
 	}
-	if (r < 0)
+	if (r < 0) {
 		log_error("run %lld: the start of %s is not recorded", (long long)t->run, t->stage);
+		store_fail(p->o.store);
+	}
 }
 
 int foreach_again(struct pipelines *p, const struct task *t, const char *reason)
@@ -567,11 +571,13 @@ static int cancel_elements(struct expansion *x, const char *why)
 		"SELECT task FROM run_item WHERE run = ? AND stage = ? AND item >= ? AND state IN (1, 2, 6)",
 		"iti", x->now.id, name_of(x), (int64_t)0);
 
-	while (q && n < ARRAY_LEN(tasks) && sqlite3_step(q) == SQLITE_ROW)
+	int rc = SQLITE_ERROR;
+	while (q && n < ARRAY_LEN(tasks) && (rc = sqlite3_step(q)) == SQLITE_ROW)
 		tasks[n++] = sqlite3_column_int64(q, 0);
-	if (!q)
+	if (q)
+		sqlite3_reset(q);
+	if (rc != SQLITE_DONE && rc != SQLITE_ROW)
 		return ERR_STORE;
-	sqlite3_reset(q);
 	for (size_t i = 0; i < n; i++) {
 		struct queue_target target = {.scope = QUEUE_TASK, .id = tasks[i]};
 		char reason[TASK_REASON_BYTES];

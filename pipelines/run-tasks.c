@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Pipelines as the owner of tasks: what their starts and ends mean for the stages of a run. */
+/* Pipelines as the owner of tasks: what their starts and ends mean for the stages of a run. Nobody takes an
+ * error from here: the turn that it left half done fails. */
 #include <string.h>
 
 #include "core/log.h"
@@ -38,8 +39,10 @@ void runs_task_started(void *user, const struct task *t, struct utc_time at)
 		    "UPDATE run_stage SET state = 2, started_ns = ?, attempts = ?, image_digest = ?,"
 		    " reason = CASE WHEN ending > 0 THEN reason END"
 		    " WHERE run = ? AND stage = ?",
-		    "iitit", at.ns, (int64_t)t->attempt, image.digest, t->run, t->stage) < 0)
+		    "iitit", at.ns, (int64_t)t->attempt, image.digest, t->run, t->stage) < 0) {
 		log_error("run %lld: the start of stage %s is not recorded", (long long)t->run, t->stage);
+		store_fail(p->o.store);
+	}
 	tell(p, t, STAGE_RUNNING, NULL);
 }
 
@@ -67,8 +70,10 @@ void runs_task_again(void *user, const struct task *t, struct utc_time not_befor
 		r = store_exec(p->o.store,
 			"UPDATE run_stage SET state = 6, reason = ? WHERE run = ? AND stage = ?", "tit",
 			reason, t->run, t->stage);
-	if (r < 0)
+	if (r < 0) {
 		log_error("run %lld: what stage %s came to is not recorded", (long long)t->run, t->stage);
+		store_fail(p->o.store);
+	}
 	if (t->item < 0)
 		tell(p, t, STAGE_RETRYING, reason);
 }
@@ -84,9 +89,11 @@ void runs_task_frozen(void *user, const struct task *t, bool frozen, const char 
 	if (store_exec(p->o.store,
 		    "UPDATE run_stage SET state = ?, reason = CASE WHEN ending > 0 THEN reason ELSE ? END"
 		    " WHERE run = ? AND stage = ?",
-		    "itit", (int64_t)now, reason, t->run, t->stage) < 0)
+		    "itit", (int64_t)now, reason, t->run, t->stage) < 0) {
 		log_error("run %lld: that stage %s %s is not recorded", (long long)t->run, t->stage,
 			frozen ? "stands still" : "goes on");
+		store_fail(p->o.store);
+	}
 	tell(p, t, now, reason);
 }
 
@@ -97,7 +104,11 @@ static enum stage_state ordered_end(struct pipelines *p, const struct task *t, c
 		"SELECT ending, reason FROM run_stage WHERE run = ? AND stage = ?", "it", t->run, t->stage);
 	enum stage_state then = STAGE_CANCELLED;
 
-	if (q && sqlite3_step(q) == SQLITE_ROW && sqlite3_column_int64(q, 0) != 0) {
+	int rc = q ? sqlite3_step(q) : SQLITE_ERROR;
+
+	if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+		store_fail(p->o.store);
+	if (rc == SQLITE_ROW && sqlite3_column_int64(q, 0) != 0) {
 		then = (enum stage_state)sqlite3_column_int64(q, 0);
 		const char *why = (const char *)sqlite3_column_text(q, 1);
 		snprintf(ret_reason, cap, "%s", why ? why : "");
@@ -140,6 +151,8 @@ void runs_task_ended(void *user, const struct task *t, enum task_state state, co
 			r = run_touch(p, t->run);
 	}
 	r = runs_leave(p, r);
-	if (r < 0)
+	if (r < 0) {
 		log_error("run %lld cannot go on: %s", (long long)t->run, err_text(r));
+		store_fail(p->o.store);
+	}
 }

@@ -75,7 +75,7 @@ static int next_line(struct pipelines *p, char name[TASK_WORKFLOW_BYTES])
 }
 
 /* One at a time: advancing changes the table that is read. */
-static int resume_all(struct pipelines *p)
+int pipelines_resume(struct pipelines *p)
 {
 	char name[TASK_WORKFLOW_BYTES] = "";
 	int64_t run = 0;
@@ -125,8 +125,6 @@ int pipelines_create(const struct pipelines_options *o, struct pipelines **ret_p
 		r = cache_count(p);
 	if (r == 0)
 		r = trim_resume(p);
-	if (r == 0)
-		r = resume_all(p);
 	if (r < 0) {
 		pipelines_destroy(p);
 		return r;
@@ -226,6 +224,8 @@ void pipelines_poke(struct pipelines *p)
 	if (r == 0)
 		r = foreach_more(p);
 	r = runs_leave(p, r);
-	if (r < 0)
+	if (r < 0) {
 		log_error("what is due cannot be done: %s", err_text(r));
+		store_fail(p->o.store); /* a timer that is not in the heap any more, say */
+	}
 }

@@ -127,12 +127,14 @@ static void drop_empty_log(struct active *a)
 		unlink(a->log);
 }
 
-/* A stage that fails while the disk is full may have failed by that: it is tried again when there is space. */
+/* A stage that fails while the disk is full may have failed by that: it is tried again when there is space.
+ */
 static void mind_full_disk(struct active *a)
 {
 	struct statvfs fs;
 	char why[TASK_REASON_BYTES];
-	bool by_itself = a->end.class == CLASS_FAILED || a->end.class == CLASS_TEMPORARY || a->end.class == CLASS_OUTPUT;
+	bool by_itself = a->end.class == CLASS_FAILED || a->end.class == CLASS_TEMPORARY ||
+			 a->end.class == CLASS_OUTPUT;
 
 	if (a->end.succeeded || !by_itself || statvfs(a->p->state_dir, &fs) < 0 ||
 		(uint64_t)fs.f_bavail * fs.f_frsize >= a->p->o.reserve_bytes)
@@ -194,8 +196,10 @@ static void on_collected(uv_work_t *req, int status)
 
 	if (r == 0)
 		r = scheduler_finish(a->p->o.scheduler, a->task.id, &a->end);
-	if (r < 0)
+	if (r < 0) {
 		log_error("task %lld: its end cannot be recorded: %s", (long long)a->task.id, err_text(r));
+		store_fail(a->p->o.store);
+	}
 	stage_forget(a);
 }
 

@@ -151,6 +151,8 @@ static int start_parts(struct perigeed *d)
 	if (r == 0)
 		r = load_workflows(d);
 	if (r == 0)
+		r = pipelines_resume(d->pipelines);
+	if (r == 0)
 		r = path_format(path, sizeof(path), "%s/control.sock", d->state);
 	if (r == 0)
 		r = control_create(&d->loop, path, answer, d, &d->control);

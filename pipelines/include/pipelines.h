@@ -193,13 +193,16 @@ struct pipelines_options {
 	void *user;
 };
 
-/* Makes the tables and takes up the runs that were going on. */
+/* Makes the tables. */
 WARN_UNUSED int pipelines_create(const struct pipelines_options *o, struct pipelines **ret_pipelines);
 /* Only when no work is in the loop's threads. A stage that was running is interrupted, as far as the database
  * knows. */
 void pipelines_destroy(struct pipelines *p);
 /* Takes the workflow over. From now on its triggers make runs. Checks that its images can be resolved. */
 WARN_UNUSED int pipelines_add(struct pipelines *p, struct workflow *w, struct complaints *c);
+/* Takes up the runs that were going on. Once, when all workflows are added: what becomes ready may use them.
+ */
+WARN_UNUSED int pipelines_resume(struct pipelines *p);
 /* One that was taken over, by its name; NULL. Borrowed. */
 const struct workflow *pipelines_workflow(struct pipelines *p, const char *name);
 void pipelines_stage_exited(struct pipelines *p, const struct stage_exit *e);
@@ -273,7 +276,7 @@ void pipelines_poke(struct pipelines *p);
 struct pipelines_trim {
 	struct utc_time ended_before; /* runs that ended before are removed; */
 	int64_t runs;                 /* while there are more than these, others too, the oldest first; */
-	uint64_t bytes;               /* and until so much has been given up; then what `cache: true` remembers */
+	uint64_t bytes; /* and until so much has been given up; then what `cache: true` remembers */
 	/* Whether a run must stay for a reason outside: 1, 0, negative. May be NULL. */
 	int (*needed)(void *user, int64_t run);
 	/* Within the turn: what others know of it goes, too. May be NULL. */
@@ -286,9 +289,9 @@ struct pipelines_trimmed {
 	uint64_t bytes; /* of the artifacts that rows referred to: others may do so still */
 };
 
-/* One slice of some milliseconds: 1 when there is more to do, 0 at the end. What is removed is removed whole: a run
- * with the runs inside it, their tasks and their frames; the newest run stays. Logs and artifacts follow by
- * runs_trim_logs and runs_want. */
+/* One slice of some milliseconds: 1 when there is more to do, 0 at the end. What is removed is removed whole:
+ * a run with the runs inside it, their tasks and their frames; the newest run stays. Logs and artifacts
+ * follow by runs_trim_logs and runs_want. */
 WARN_UNUSED int pipelines_trim(
 	struct pipelines *p, const struct pipelines_trim *t, struct pipelines_trimmed *ret_done);
 /* How many runs are kept. */
@@ -302,7 +305,8 @@ WARN_UNUSED int runs_want(struct store *store, const struct digest *digest);
 struct logs_kept {
 	uint64_t bytes, removed_bytes; /* as they are on the disk */
 };
-/* Removes the logs of runs that are gone, and while all together are more than max_bytes the oldest. Blocks. */
+/* Removes the logs of runs that are gone, and while all together are more than max_bytes the oldest. Blocks.
+ */
 WARN_UNUSED int runs_trim_logs(struct store *store, const char *state_dir, uint64_t max_bytes,
 	const atomic_bool *stop, struct logs_kept *ret_kept);
 

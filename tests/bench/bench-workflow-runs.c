@@ -305,7 +305,9 @@ static int open_parts(unsigned at_once, unsigned elements)
 		r = pipelines_create(&o, &b.pipelines);
 	if (r == 0)
 		r = add_workflow(chain_text);
-	return r == 0 ? add_foreach(elements) : r;
+	if (r == 0)
+		r = add_foreach(elements);
+	return r == 0 ? pipelines_resume(b.pipelines) : r;
 }
 
 static int make_image(void)

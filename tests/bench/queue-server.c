@@ -74,12 +74,11 @@ static void on_ended(void *user, const struct task *t, enum task_state state, co
 {
 }
 
-/* Runs of three stages each, of sixteen workflows of four payloads in turn. The priority is anything, which
- * is more than missions ask for: there, a workflow has one. */
+/* Runs of three stages each, of sixteen workflows of four payloads. */
 static int put(struct server *s, uint8_t priority, const char *body, int64_t *ret_task)
 {
 	static const char *const payloads[] = {"a", "b", "c", "d"};
-	unsigned of = (unsigned)(s->n_put / 3 % WORKFLOWS);
+	unsigned of = priority % WORKFLOWS;
 	char workflow[16];
 	struct task_spec spec = {.run = 1 + s->n_put++ / 3,
 		.stage = "stage",

@@ -180,6 +180,8 @@ static int put(void *user, const struct run_product *p)
 {
 	size_t len = strlen(bench.products);
 
+	if (bench.sink_err)
+		return bench.sink_err;
 	snprintf(bench.products + len, sizeof(bench.products) - len, "%lld:%s.%s ", (long long)p->run,
 		p->stage, p->name);
 	return 0;
@@ -241,6 +243,7 @@ void bench_open(void)
 	assert_int_equal(pipelines_create(&o, &bench.pipelines), 0);
 	for (size_t i = 0; i < ARRAY_LEN(bench.texts) && bench.texts[i]; i++)
 		add_workflow(i);
+	assert_int_equal(pipelines_resume(bench.pipelines), 0);
 }
 
 void bench_close(void)

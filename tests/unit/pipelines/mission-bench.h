@@ -46,6 +46,7 @@ struct bench {
 	size_t n_starts;
 	char trace[BENCH_TRACE_BYTES];
 	char products[512];
+	int sink_err; /* what the sink of products answers, if not 0 */
 	int64_t now_s, mono_s;
 	char image[80];
 	uint32_t tasks;   /* at once */

@@ -620,8 +620,8 @@ static void test_what_made_a_product(void **state)
 	bench_close();
 }
 
-static const struct row disk_row = {"disk",
-	{"stages: {a: {image: i, args: [exit=1@1], outputs: {z: 8B}}}\n"}, NULL, NULL, NULL, {{NULL}}};
+static const struct row disk_row = {"disk", {"stages: {a: {image: i, args: [exit=1@1], outputs: {z: 8B}}}\n"},
+	NULL, NULL, NULL, {{NULL}}};
 
 /* A stage that fails while the disk is full is tried again, though the workflow asks for no retry. */
 static void test_a_failure_on_a_full_disk(void **state)
@@ -848,9 +848,85 @@ static void test_a_cancelled_element_is_left_out_though_it_was_good(void **state
 	bench_close();
 }
 
+/* The end of the run is written, then its product is refused: nothing of that is kept. */
+static void test_half_an_end_is_not_committed(void **state)
+{
+	char texts[3][2048], words[256];
+
+	write_texts(&late_row, texts);
+	bench_open();
+	bench_script("run");
+	bench.sink_err = -ENOMEM;
+	end_on_the_way("run-1.a");
+	uv_run(&bench.loop, UV_RUN_DEFAULT);
+	assert_int_equal(store_turn_end(bench.store), ERR_STORE);
+	bench.sink_err = 0;
+	bench_script("restart; finish run-1.a");
+	bench_describe(1, words, sizeof(words));
+	assert_string_equal(words, "done: a done;");
+	assert_string_equal(bench.products, "1:a.z ");
+	bench_close();
+}
+
+static const struct row pair_row = {"pair",
+	{"stages:\n"
+	 "  a: {image: i, foreach: [1, 2], args: ['x=$item'], outputs: {x: {max: 8B, type: "
+	 "json}}}\n"},
+	NULL, NULL, NULL, {{NULL}}};
+
+static int deny_elements(
+	void *user, int action, const char *table, const char *column, const char *db, const char *trigger)
+{
+	return action == SQLITE_INSERT && !strcmp(table, "run_item") ? SQLITE_DENY : SQLITE_OK;
+}
+
+/* Elements that cannot be queued are not left out by that. */
+static void test_half_a_list_is_not_committed(void **state)
+{
+	char texts[3][2048];
+
+	write_texts(&pair_row, texts);
+	bench_open();
+	bench_script("now run; .");
+	sqlite3_set_authorizer(store_db(bench.store), deny_elements, NULL);
+	uv_run(&bench.loop, UV_RUN_DEFAULT);
+	assert_int_equal(store_turn_end(bench.store), ERR_STORE);
+	bench_script("restart");
+	CLEAN_FREE char *text = bench_output(1, "a", "x");
+	assert_string_equal(text, "[1,2]");
+	bench_close();
+}
+
+static const struct row used_row = {"used",
+	{"stages:\n"
+	 "  a: {image: i, foreach: [1], outputs: {z: 8B}}\n"
+	 "  h: {uses: v}\n"
+	 "on_exit: [h]\n",
+		"stages: {b: {image: i, outputs: {z: 8B}}}\n"},
+	NULL, NULL, NULL, {{NULL}}};
+
+/* Cancelled while its list is read, then the power is cut: the next start finds the handler ready. */
+static void test_what_is_ready_at_a_start_finds_its_workflow(void **state)
+{
+	char texts[3][2048], words[256];
+
+	write_texts(&used_row, texts);
+	bench_open();
+	bench_script("now run; .; now cancel run 1; .; restart");
+	bench_describe(1, words, sizeof(words));
+	assert_string_equal(words, "cancelled (by test): a cancelled (by test); h done (run 2 is done);");
+	bench_close();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_the_language),
+		cmocka_unit_test_setup_teardown(
+			test_what_is_ready_at_a_start_finds_its_workflow, bench_setup, bench_teardown),
+		cmocka_unit_test_setup_teardown(
+			test_half_an_end_is_not_committed, bench_setup, bench_teardown),
+		cmocka_unit_test_setup_teardown(
+			test_half_a_list_is_not_committed, bench_setup, bench_teardown),
 		cmocka_unit_test_setup_teardown(test_a_failure_on_a_full_disk, bench_setup, bench_teardown),
 		cmocka_unit_test_setup_teardown(test_what_made_a_product, bench_setup, bench_teardown),
 		cmocka_unit_test_setup_teardown(

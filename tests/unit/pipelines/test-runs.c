@@ -188,6 +188,7 @@ static void open_all(void)
 	assert_int_equal(workflow_load(path, &(struct workflow_limits){0}, &c, &w), 0);
 	assert_int_equal(pipelines_add(t.pipelines, w, &c), 0);
 	complaints_finish(&c);
+	assert_int_equal(pipelines_resume(t.pipelines), 0);
 }
 
 static void close_all(void)
