@@ -85,7 +85,8 @@ static const char *const schema[] = {
 	" id INTEGER PRIMARY KEY, event TEXT NOT NULL, place TEXT NOT NULL, time_ns INTEGER NOT NULL,"
 	" UNIQUE(event, place, time_ns))",
 
-	/* Retention: what refers to an artifact, which runs are inside another. run.ordered 3: it is being removed. */
+	/* Retention: what refers to an artifact, which runs are inside another. run.ordered 3: it is being
+	   removed. */
 	"CREATE INDEX run_child ON run(parent) WHERE parent IS NOT NULL;"
 	"CREATE INDEX run_text ON run(digest);"
 	"CREATE INDEX run_input_digest ON run_input(digest);"

@@ -160,8 +160,25 @@ static int remember_event(struct pipelines *p, const struct orbit_event *e)
 	return r == -EEXIST ? 1 : r;
 }
 
-int pipelines_event(struct pipelines *p, const struct orbit_event *e)
+static int refuse_event(const char *name, const char *near, char *ret_reason, size_t cap)
 {
+	if (near)
+		snprintf(ret_reason, cap, "there is no event \"%.60s\"; did you mean %s?", name, near);
+	else
+		snprintf(ret_reason, cap,
+			"there is no event \"%.60s\": expected pass.begin, pass.end, region.enter, "
+			"region.leave, sunlight.begin or sunlight.end",
+			name);
+	return ERR_UNKNOWN;
+}
+
+int pipelines_event(struct pipelines *p, const struct orbit_event *e, char *ret_reason, size_t cap)
+{
+	const char *near;
+
+	ret_reason[0] = '\0';
+	if (!workflow_is_orbit_event(e->event, &near))
+		return refuse_event(e->event, near, ret_reason, cap);
 	CLEAN_JSON cJSON *event = event_json(e);
 	struct run_plan plan = {.age_from = e->time, .event = event, .priority = -1};
 	int n = 0;

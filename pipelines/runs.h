@@ -70,10 +70,10 @@ struct pipelines {
 	size_t n_schedules;
 	int64_t *touched; /* runs to be advanced */
 	size_t n_touched, cap_touched;
-	unsigned depth;  /* of our own calls: see runs_enter */
-	bool more;       /* work that is done in slices is left */
-	int64_t n_cache; /* entries */
-	int64_t n_runs;  /* rows */
+	unsigned depth;               /* of our own calls: see runs_enter */
+	bool more;                    /* work that is done in slices is left */
+	int64_t n_cache;              /* entries */
+	int64_t n_runs;               /* rows */
 	int64_t trim_at, trim_family; /* retention: the last run looked at; the run being removed, 0: none */
 	unsigned trim_part;
 	char *trim_device, *trim_frame; /* owned: the last frame looked at; NULL: none */

@@ -501,6 +501,12 @@ static const struct row rows[] = {
 		"a:queued a:running a:done b:queued b:running c:cancelled b:cancelled run1:cancelled"
 		" 2.b:queued 2.b:running 2.b:done 2.c:queued 2.c:running 2.c:done run2:done",
 		NULL, {{"2.b", "o", "1"}, {"2.a", "x", "1"}}},
+	{"event: one that there is not", {"stages: {a: {image: i, outputs: {z: 8B}}}\n"},
+		"event pass.begni; event image.acquired; event pass.end",
+		"ERR_UNKNOWN(there is no event \"pass.begni\"; did you mean pass.begin?)"
+		" ERR_UNKNOWN(there is no event \"image.acquired\": expected pass.begin, pass.end, "
+		"region.enter, region.leave, sunlight.begin or sunlight.end)",
+		NULL},
 	{"rerun: not of what goes on, nor of what there is not",
 		{"stages: {a: {image: i, args: [hold], outputs: {z: 8B}}}\n"},
 		"rerun; run; rerun; finish run-1.a; rerun z",
