@@ -8,9 +8,9 @@
 #include "core/log.h"
 #include "runs.h"
 
-/* A run by an event. What cannot be taken now is on record as a run that was cancelled, with its inputs, so
- * that nothing is dropped in silence and an operator can run it again; the others go on. `when_full: skip`
- * wants no such record. */
+/* A run by an event. What cannot be taken now is on record as a run that was cancelled, with the inputs of
+ * the first in a row, so that nothing is dropped in silence and an operator can run it again; the others go
+ * on. `when_full: skip` wants no such record. */
 int trigger_fire(struct pipelines *p, const struct run_plan *plan)
 {
 	char reason[TASK_REASON_BYTES] = "";

@@ -164,7 +164,8 @@ struct run_plan {
 /* Within runs_enter. ERR_LIMIT, ERR_CHECKED with the reason. */
 WARN_UNUSED int run_make(
 	struct pipelines *p, const struct run_plan *plan, int64_t *ret_run, char *ret_reason, size_t cap);
-/* Puts it on record as cancelled for this reason; nothing follows from that. */
+/* Puts it on record as cancelled for this reason; nothing follows from that. A flood of events is one such
+ * run, with the event and inputs of the first, and their number. */
 WARN_UNUSED int run_refuse(struct pipelines *p, const struct run_plan *plan, const char *why);
 /* The first trigger input without which the run's stages cannot run; NULL. */
 const char *run_missing_input(const struct workflow *w, const struct run_input *inputs, size_t n);

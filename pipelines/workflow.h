@@ -169,6 +169,8 @@ struct workflow {
 	struct digest digest; /* of the text */
 	char *text;           /* owned: a run continues with the text that it began with */
 	size_t text_len;
+	int64_t refused;    /* in a mission: the run on record for the events since the last run that were not
+			       taken; 0: none */
 	struct ynode *root; /* owned */
 	const char *name, *payload;
 	uint8_t priority;

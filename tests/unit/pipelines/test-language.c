@@ -667,8 +667,8 @@ static void test_what_is_not_taken_is_on_record(void **state)
 	bench_script("event pass.begin x; +1; event pass.begin x; +1; event pass.begin x");
 	assert_string_equal(bench.trace, "a:queued a:running 2.a:queued run3:cancelled");
 	bench_describe(3, words, sizeof(words));
-	assert_string_equal(words,
-		"cancelled (not taken: 1 tasks of payload p wait already, its quota is 1): a cancelled;");
+	assert_string_equal(
+		words, "cancelled (not taken: 1 tasks of payload p wait already, its quota is 1):");
 	bench_script("finish run-1.a");
 	assert_int_equal(pipelines_rerun(bench.pipelines, 3, NULL, NULL, &run, reason, sizeof(reason)), 0);
 	bench_script("finish run-2.a");
@@ -924,9 +924,37 @@ static void test_what_is_ready_at_a_start_finds_its_workflow(void **state)
 	bench_close();
 }
 
+/* A flood of events is one row, until one is taken again. */
+static void test_what_is_not_taken_is_counted(void **state)
+{
+	char texts[3][2048], words[256];
+
+	bench.tasks = bench.waiting = 1;
+	write_texts(&refused_row, texts);
+	bench_open();
+	bench_script("event pass.begin x; +1; event pass.begin x");
+	for (int i = 0; i < 50; i++)
+		bench_script("+1; event pass.begin x");
+	bench_describe(3, words, sizeof(words));
+	assert_string_equal(words,
+		"cancelled (not taken, 50 in a row: 1 tasks of payload p wait already, its quota is 1):");
+	CLEAN_JSON cJSON *j = run_provenance(bench.store, 3);
+	assert_int_equal(json_int(j, "refused", 0), 50);
+	assert_int_equal(cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(j, "stages")), 0);
+	bench_script("finish run-1.a; +1; event pass.begin x; +1; event pass.begin x");
+	bench_describe(4, words, sizeof(words));
+	assert_string_equal(words, "open: a queued;"); /* taken */
+	bench_describe(5, words, sizeof(words));
+	assert_string_equal(
+		words, "cancelled (not taken: 1 tasks of payload p wait already, its quota is 1):");
+	bench_close();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_the_language),
+		cmocka_unit_test_setup_teardown(
+			test_what_is_not_taken_is_counted, bench_setup, bench_teardown),
 		cmocka_unit_test_setup_teardown(
 			test_what_is_ready_at_a_start_finds_its_workflow, bench_setup, bench_teardown),
 		cmocka_unit_test_setup_teardown(
