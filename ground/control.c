@@ -93,10 +93,8 @@ static void on_client(uv_poll_t *p, int status, int events);
 /* Reads only when nothing is owed to it, writes only what there is. */
 static void watch(struct client *cl)
 {
-	int events = cl->reply ? UV_WRITABLE : cl->call ? 0 : UV_READABLE;
-	int r = cl->closing ? 0
-		: events    ? uv_poll_start(&cl->poll, events, on_client)
-			    : uv_poll_stop(&cl->poll);
+	int events = cl->reply ? UV_WRITABLE : cl->call ? UV_DISCONNECT : UV_READABLE;
+	int r = cl->closing ? 0 : uv_poll_start(&cl->poll, events, on_client);
 
 	if (r < 0)
 		drop(cl);
@@ -160,7 +158,8 @@ static void on_client(uv_poll_t *p, int status, int events)
 {
 	struct client *cl = p->data;
 
-	if (status < 0) {
+	/* Who is gone is waited for no longer; what was asked goes on. */
+	if (status < 0 || (events & UV_DISCONNECT && cl->call && !cl->reply)) {
 		drop(cl);
 		return;
 	}

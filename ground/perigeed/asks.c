@@ -13,18 +13,19 @@
 static const struct {
 	const char *ask;
 	ask_fn fn;
+	bool changes;
 } asks[] = {
 	{"status", ask_status},
 	{"queue", ask_queue},
 	{"explain", ask_explain},
-	{"hold", ask_hold},
-	{"release", ask_release},
-	{"priority", ask_priority},
-	{"cancel", ask_cancel},
-	{"approve", ask_approve},
-	{"rerun", ask_rerun},
-	{"event", ask_event},
-	{"trigger", ask_trigger},
+	{"hold", ask_hold, true},
+	{"release", ask_release, true},
+	{"priority", ask_priority, true},
+	{"cancel", ask_cancel, true},
+	{"approve", ask_approve, true},
+	{"rerun", ask_rerun, true},
+	{"event", ask_event, true},
+	{"trigger", ask_trigger, true},
 };
 
 void ask_who(const struct control_call *call, char ret_text[ASK_WHO_BYTES])
@@ -78,6 +79,12 @@ void answer(void *user, struct control_call *call, const char *ask, const cJSON 
 	for (size_t i = 0; i < ARRAY_LEN(asks); i++) {
 		if (strcmp(asks[i].ask, ask))
 			continue;
+		/* A turn that the disk has no room for is open: what joins it would be answered when there is room. */
+		if (asks[i].changes && store_held(d->store)) {
+			control_refuse(call, -ENOSPC,
+				"the disk is full: nothing was done, for it could not be written down");
+			return;
+		}
 		int r = asks[i].fn(d, call, request, &body, reason, sizeof(reason));
 		if (r < 0)
 			control_refuse(call, r, "%s", *reason ? reason : err_text(r));

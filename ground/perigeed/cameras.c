@@ -116,13 +116,12 @@ static int put_frame(struct buffer *b)
 	return pipelines_frame(d->pipelines, &e);
 }
 
-/* Not acknowledged: the camera will deliver it again, when there is space for a file. */
+/* Its device captures nothing until this frame is released: it is tried again when there is space. */
 static void leave_frame(struct buffer *b)
 {
 	log_warning("%s: frame %s waits: the disk is full", b->frame.device, b->frame.frame_id);
-	artifact_drop(b->d->artifacts, b->tmp_name);
-	b->camera->short_of++;
-	free(b);
+	b->next = b->camera->waiting;
+	b->camera->waiting = b;
 }
 
 static void on_frame_kept(uv_work_t *w, int status)
@@ -151,6 +150,13 @@ static void on_frame_kept(uv_work_t *w, int status)
 	}
 }
 
+static void keep(struct perigeed *d, struct buffer *b)
+{
+	b->work.data = b;
+	int r = uv_queue_work(&d->loop, &b->work, keep_worker, on_frame_kept);
+	ensure(r == 0);
+}
+
 static void on_frame(struct broker_client *c, const struct broker_frame *f, void *user)
 {
 	struct perigeed *d = user;
@@ -163,9 +169,7 @@ static void on_frame(struct broker_client *c, const struct broker_frame *f, void
 				continue;
 			*at = b->next;
 			b->frame = *f;
-			b->work.data = b;
-			int r = uv_queue_work(&d->loop, &b->work, keep_worker, on_frame_kept);
-			ensure(r == 0);
+			keep(d, b);
 			return;
 		}
 	}
@@ -247,19 +251,36 @@ void cameras_resume(struct perigeed *d)
 {
 	for (size_t i = 0; i < d->n_cameras; i++) {
 		size_t n = d->cameras[i].short_of;
+		struct buffer *waiting = TAKE_PTR(d->cameras[i].waiting);
+
+		for (struct buffer *b = waiting, *next; b; b = next) {
+			next = b->next;
+			if (b->kept == 0) /* an artifact already: it was the commit that had no room */
+				on_frame_kept(&b->work, 0);
+			else
+				keep(d, b);
+		}
 
 		for (d->cameras[i].short_of = 0; n > 0; n--)
 			lend(&d->cameras[i], d);
 	}
 }
 
+static void free_buffers(struct buffer *b)
+{
+	while (b) {
+		struct buffer *next = b->next;
+		free(b);
+		b = next;
+	}
+}
+
 void cameras_finish(struct perigeed *d)
 {
-	for (size_t i = 0; i < d->n_cameras; i++)
-		for (struct buffer *b = d->cameras[i].lent, *next; b; b = next) {
-			next = b->next;
-			free(b);
-		}
+	for (size_t i = 0; i < d->n_cameras; i++) {
+		free_buffers(d->cameras[i].lent);
+		free_buffers(d->cameras[i].waiting);
+	}
 }
 
 const struct broker_callbacks broker_callbacks = {.on_subscribed = on_subscribed,

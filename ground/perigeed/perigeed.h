@@ -59,6 +59,7 @@ struct camera {
 	const char *device; /* borrowed from a workflow */
 	bool lending;
 	size_t short_of; /* files that could not be lent: the disk was full */
+	struct buffer *waiting; /* frames that the disk had no room for */
 	struct buffer *lent;
 };
 

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sysexits.h>
 
@@ -23,7 +24,10 @@ static uint64_t bytes_left(const struct perigeed *d)
 	struct statvfs fs;
 
 	/* Of what cannot be asked nothing is known to be missing. */
-	return statvfs(d->state, &fs) < 0 ? UINT64_MAX : (uint64_t)fs.f_bavail * fs.f_frsize;
+	if (statvfs(d->state, &fs) < 0)
+		return UINT64_MAX;
+	/* A disk without inodes has no room either; some file systems do not count them. */
+	return fs.f_files > 0 && fs.f_favail == 0 ? 0 : (uint64_t)fs.f_bavail * fs.f_frsize;
 }
 
 static void raise_full(struct perigeed *d, bool full)
@@ -43,8 +47,6 @@ static void raise_full(struct perigeed *d, bool full)
 	}
 	scheduler_pause(d->scheduler, full ? s->why : NULL);
 	on_storage(d, full ? "full" : "space", full ? s->why : NULL);
-	if (!full)
-		cameras_resume(d);
 }
 
 static void look(struct perigeed *d)
@@ -109,12 +111,22 @@ static void on_copied(uv_work_t *w, int status)
 	stop(d, EX_SOFTWARE);
 }
 
+/* The copy must not be what fills the disk. */
+static bool room_for_copy(const struct perigeed *d)
+{
+	char path[PATH_MAX];
+	struct stat st;
+
+	return path_format(path, sizeof(path), "%s/perigee.db", d->state) == 0 && stat(path, &st) == 0 &&
+	       d->storage.left_bytes >= (uint64_t)st.st_size + d->mission->storage.reserve_bytes;
+}
+
 static void copy_if_due(struct perigeed *d)
 {
 	struct storage *s = &d->storage;
 
 	if (s->copying || s->full || d->mission->storage.copy_ns == 0 || clock_mono().ns < s->next_copy.ns ||
-		(s->has_copy && s->copy.turn == store_turn(d->store)))
+		(s->has_copy && s->copy.turn == store_turn(d->store)) || !room_for_copy(d))
 		return;
 	s->work.data = d;
 	s->copying = uv_queue_work(&d->loop, &s->work, copy_worker, on_copied) == 0;
@@ -158,6 +170,9 @@ static void on_look(uv_timer_t *t)
 	if (d->status != 0)
 		return;
 	look(d);
+	/* Also after a shortage that nobody saw here. */
+	if (!d->storage.full)
+		cameras_resume(d);
 	copy_if_due(d);
 }
 

@@ -29,7 +29,8 @@ static void set_wake(struct perigeed *d)
 
 	if (runs.ns && (at.ns == 0 || runs.ns < at.ns))
 		at = runs;
-	if (at.ns == 0) {
+	/* Without room nothing is decided, and what is due stays due: the look at the disk wakes us. */
+	if (at.ns == 0 || store_held(d->store) || !store_has_room(d->store)) {
 		uv_timer_stop(&d->wake);
 		return;
 	}
