@@ -259,7 +259,7 @@ int run_make(struct pipelines *p, const struct run_plan *plan, int64_t *ret_run,
 	CLEAN_JSON cJSON *params = NULL;
 	char why[WF_REASON_BYTES] = "";
 	enum run_state state;
-	int64_t run;
+	int64_t run = 0;
 
 	ensure(p->depth > 0);
 	if (plan->chain > RUN_CHAIN_MAX)
