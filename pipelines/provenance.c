@@ -50,7 +50,7 @@ static bool add_run_number(cJSON *j, const char *key, sqlite3_stmt *q, int colum
 
 #define RUN_COLUMNS                                                                                          \
 	"id, workflow, digest, payload, priority, state, reason, created_ns, ended_ns, event, params,"       \
-	" parent, parent_stage, rerun_of"
+	" parent, parent_stage, rerun_of, refused"
 
 static cJSON *run_json(sqlite3_stmt *q)
 {
@@ -65,7 +65,7 @@ static cJSON *run_json(sqlite3_stmt *q)
 		add_time(j, "ended", q, 8) && add_owned(j, "event", cJSON_Parse(text(q, 9))) &&
 		(!text(q, 10) || add_owned(j, "params", cJSON_Parse(text(q, 10)))) &&
 		add_run_number(j, "parent", q, 11) && add_text(j, "parent_stage", text(q, 12)) &&
-		add_run_number(j, "rerun_of", q, 13))
+		add_run_number(j, "rerun_of", q, 13) && add_run_number(j, "refused", q, 14))
 		return j;
 	cJSON_Delete(j);
 	return NULL;

@@ -45,21 +45,29 @@ static int insert_run(struct pipelines *p, const struct run_plan *plan, const cJ
 	return r;
 }
 
-static int insert_parts(struct pipelines *p, const struct run_plan *plan, int64_t run)
+static int insert_inputs(struct pipelines *p, const struct run_plan *plan, int64_t run)
 {
-	struct store *s = p->o.store;
 	char digest[DIGEST_TEXT_BYTES];
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < plan->n_inputs; i++) {
 		digest_format(&plan->inputs[i].digest, digest);
-		r = store_exec(s, "INSERT INTO run_input(run, name, digest, bytes) VALUES(?, ?, ?, ?)",
-			"itti", run, plan->inputs[i].name, digest, (int64_t)plan->inputs[i].bytes);
+		r = store_exec(p->o.store,
+			"INSERT INTO run_input(run, name, digest, bytes) VALUES(?, ?, ?, ?)", "itti", run,
+			plan->inputs[i].name, digest, (int64_t)plan->inputs[i].bytes);
 	}
+	return r;
+}
+
+static int insert_parts(struct pipelines *p, const struct run_plan *plan, int64_t run)
+{
+	int r = insert_inputs(p, plan, run);
+
 	for (size_t i = 0; r == 0 && i < plan->w->n_stages; i++) {
 		const struct wf_stage *stage = &plan->w->stages[i];
-		r = store_exec(s, "INSERT INTO run_stage(run, stage, position, image) VALUES(?, ?, ?, ?)",
-			"itit", run, stage->name, (int64_t)i, stage->image ? stage->image : "");
+		r = store_exec(p->o.store,
+			"INSERT INTO run_stage(run, stage, position, image) VALUES(?, ?, ?, ?)", "itit", run,
+			stage->name, (int64_t)i, stage->image ? stage->image : "");
 	}
 	return r;
 }
@@ -197,23 +205,51 @@ int run_drop_pending(struct pipelines *p, int64_t run, const char *why)
 	return r == 0 ? run_ended(p, run) : r;
 }
 
-int run_refuse(struct pipelines *p, const struct run_plan *plan, const char *why)
+/* Another one in a row: 1 when the row of the first now counts it, too. */
+static int refuse_again(struct pipelines *p, int64_t run, const char *why)
+{
+	int r = store_change(p->o.store);
+
+	if (r == 0)
+		r = store_exec(p->o.store,
+			"UPDATE run SET refused = refused + 1, ended_ns = ?,"
+			" reason = 'not taken, ' || (refused + 1) || ' in a row: ' || ? WHERE id = ?",
+			"iti", clock_utc().ns, why, run);
+	return r < 0 ? r : sqlite3_changes(store_db(p->o.store)) > 0;
+}
+
+static int refuse_first(struct pipelines *p, const struct run_plan *plan, const char *why, int64_t *ret_run)
 {
 	char reason[TASK_REASON_BYTES + 16], params_why[WF_REASON_BYTES];
 	CLEAN_JSON cJSON *params = NULL;
-	int64_t run;
 	int r = wf_params_make(plan->w, plan->params, &params, params_why);
 
 	snprintf(reason, sizeof(reason), "not taken: %s", why);
 	if (r == 0)
-		r = insert_run(p, plan, params, RUN_PENDING, &run);
+		r = insert_run(p, plan, params, RUN_CANCELLED, ret_run);
 	if (r == 0)
-		r = insert_parts(p, plan, run);
-	if (r == 0)
-		r = end_pending(p, run, reason);
-	if (r == 0 && p->o.on_run_ended)
+		r = store_exec(p->o.store,
+			"UPDATE run SET refused = 1, reason = ?, ended_ns = ?, ordered = 2 WHERE id = ?",
+			"tii", reason, clock_utc().ns, *ret_run);
+	return r == 0 ? insert_inputs(p, plan, *ret_run) : r;
+}
+
+int run_refuse(struct pipelines *p, const struct run_plan *plan, const char *why)
+{
+	struct workflow *w = workflows_find(p, plan->w->name);
+	int r = w && w->refused ? refuse_again(p, w->refused, why) : 0;
+	int64_t run;
+
+	if (r != 0)
+		return r < 0 ? r : 0;
+	r = refuse_first(p, plan, why, &run);
+	if (r < 0)
+		return r;
+	if (w)
+		w->refused = run;
+	if (p->o.on_run_ended)
 		p->o.on_run_ended(p->o.user, run);
-	return r;
+	return 0;
 }
 
 /* ---- one ---- */
@@ -223,7 +259,7 @@ int run_make(struct pipelines *p, const struct run_plan *plan, int64_t *ret_run,
 	CLEAN_JSON cJSON *params = NULL;
 	char why[WF_REASON_BYTES] = "";
 	enum run_state state;
-	int64_t run;
+	int64_t run = 0;
 
 	ensure(p->depth > 0);
 	if (plan->chain > RUN_CHAIN_MAX)
@@ -244,9 +280,13 @@ int run_make(struct pipelines *p, const struct run_plan *plan, int64_t *ret_run,
 		r = insert_parts(p, plan, run);
 	if (r == 0 && state == RUN_OPEN)
 		r = open_run(p, run);
-	if (r == 0)
-		*ret_run = run;
-	return r;
+	if (r < 0)
+		return r;
+	*ret_run = run;
+	struct workflow *w = workflows_find(p, plan->w->name);
+	if (w)
+		w->refused = 0;
+	return 0;
 }
 
 const char *run_missing_input(const struct workflow *w, const struct run_input *inputs, size_t n)

@@ -85,7 +85,11 @@ static const char *const schema[] = {
 	" id INTEGER PRIMARY KEY, event TEXT NOT NULL, place TEXT NOT NULL, time_ns INTEGER NOT NULL,"
 	" UNIQUE(event, place, time_ns))",
 
-	/* Retention: what refers to an artifact, which runs are inside another. run.ordered 3: it is being removed. */
+	/* How many events in a row a run stands for that was never made; NULL: it is a run. */
+	"ALTER TABLE run ADD COLUMN refused INTEGER",
+
+	/* Retention: what refers to an artifact, which runs are inside another. run.ordered 3: it is being
+	   removed. */
 	"CREATE INDEX run_child ON run(parent) WHERE parent IS NOT NULL;"
 	"CREATE INDEX run_text ON run(digest);"
 	"CREATE INDEX run_input_digest ON run_input(digest);"

@@ -8,9 +8,9 @@
 #include "core/log.h"
 #include "runs.h"
 
-/* A run by an event. What cannot be taken now is on record as a run that was cancelled, with its inputs, so
- * that nothing is dropped in silence and an operator can run it again; the others go on. `when_full: skip`
- * wants no such record. */
+/* A run by an event. What cannot be taken now is on record as a run that was cancelled, with the inputs of
+ * the first in a row, so that nothing is dropped in silence and an operator can run it again; the others go
+ * on. `when_full: skip` wants no such record. */
 int trigger_fire(struct pipelines *p, const struct run_plan *plan)
 {
 	char reason[TASK_REASON_BYTES] = "";
@@ -160,8 +160,25 @@ static int remember_event(struct pipelines *p, const struct orbit_event *e)
 	return r == -EEXIST ? 1 : r;
 }
 
-int pipelines_event(struct pipelines *p, const struct orbit_event *e)
+static int refuse_event(const char *name, const char *near, char *ret_reason, size_t cap)
 {
+	if (near)
+		snprintf(ret_reason, cap, "there is no event \"%.60s\"; did you mean %s?", name, near);
+	else
+		snprintf(ret_reason, cap,
+			"there is no event \"%.60s\": expected pass.begin, pass.end, region.enter, "
+			"region.leave, sunlight.begin or sunlight.end",
+			name);
+	return ERR_UNKNOWN;
+}
+
+int pipelines_event(struct pipelines *p, const struct orbit_event *e, char *ret_reason, size_t cap)
+{
+	const char *near;
+
+	ret_reason[0] = '\0';
+	if (!workflow_is_orbit_event(e->event, &near))
+		return refuse_event(e->event, near, ret_reason, cap);
 	CLEAN_JSON cJSON *event = event_json(e);
 	struct run_plan plan = {.age_from = e->time, .event = event, .priority = -1};
 	int n = 0;

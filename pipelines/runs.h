@@ -70,10 +70,10 @@ struct pipelines {
 	size_t n_schedules;
 	int64_t *touched; /* runs to be advanced */
 	size_t n_touched, cap_touched;
-	unsigned depth;  /* of our own calls: see runs_enter */
-	bool more;       /* work that is done in slices is left */
-	int64_t n_cache; /* entries */
-	int64_t n_runs;  /* rows */
+	unsigned depth;               /* of our own calls: see runs_enter */
+	bool more;                    /* work that is done in slices is left */
+	int64_t n_cache;              /* entries */
+	int64_t n_runs;               /* rows */
 	int64_t trim_at, trim_family; /* retention: the last run looked at; the run being removed, 0: none */
 	unsigned trim_part;
 	char *trim_device, *trim_frame; /* owned: the last frame looked at; NULL: none */
@@ -164,7 +164,8 @@ struct run_plan {
 /* Within runs_enter. ERR_LIMIT, ERR_CHECKED with the reason. */
 WARN_UNUSED int run_make(
 	struct pipelines *p, const struct run_plan *plan, int64_t *ret_run, char *ret_reason, size_t cap);
-/* Puts it on record as cancelled for this reason; nothing follows from that. */
+/* Puts it on record as cancelled for this reason; nothing follows from that. A flood of events is one such
+ * run, with the event and inputs of the first, and their number. */
 WARN_UNUSED int run_refuse(struct pipelines *p, const struct run_plan *plan, const char *why);
 /* The first trigger input without which the run's stages cannot run; NULL. */
 const char *run_missing_input(const struct workflow *w, const struct run_input *inputs, size_t n);

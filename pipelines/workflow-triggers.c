@@ -10,6 +10,16 @@
 static const char *const events[] = {"image.acquired", "pass.begin", "pass.end", "region.enter",
 	"region.leave", "sunlight.begin", "sunlight.end"};
 
+/* What the broker tells of images is no orbit event. */
+bool workflow_is_orbit_event(const char *name, const char **ret_near)
+{
+	for (size_t i = 1; i < ARRAY_LEN(events); i++)
+		if (!strcmp(name, events[i]))
+			return true;
+	*ret_near = nearest_name(name, events + 1, ARRAY_LEN(events) - 1);
+	return false;
+}
+
 static void read_event(struct wf_reader *r, struct wf_trigger *t, struct ynode *map, struct ynode *event)
 {
 	struct ynode *place = y_get(map, "place"), *device = y_get(map, "device");

@@ -26,7 +26,8 @@
 	(UINT64_C(16) << 20) /* of all elements of a foreach: read by the supervisor, too */
 #define WF_NONE SIZE_MAX
 #define WF_GUEST_BYTES_MIN (UINT64_C(4) << 20)
-#define WF_GUEST_OVERHEAD_BYTES (UINT64_C(64) << 20) /* of the monitor of a virtual machine, beside the stage's memory */
+#define WF_GUEST_OVERHEAD_BYTES                                                                              \
+	(UINT64_C(64) << 20) /* of the monitor of a virtual machine, beside the stage's memory */
 
 enum wf_source { WF_FROM_TRIGGER, WF_FROM_STAGE };
 
@@ -118,9 +119,9 @@ struct wf_stage {
 	uint32_t cpus_milli, pids;
 	uint64_t memory_bytes;
 	uint64_t guest_bytes; /* runtime: unikernel: what the machine has of memory_bytes; 0: a container */
-	int64_t time_ns;    /* of one attempt */
-	int64_t timeout_ns; /* of the stage; 0: none */
-	uint64_t energy_mj; /* millijoules of one attempt; 0: not said */
+	int64_t time_ns;      /* of one attempt */
+	int64_t timeout_ns;   /* of the stage; 0: none */
+	uint64_t energy_mj;   /* millijoules of one attempt; 0: not said */
 	struct wf_retry retry;
 	bool cache;
 	bool approve;
@@ -168,6 +169,8 @@ struct workflow {
 	struct digest digest; /* of the text */
 	char *text;           /* owned: a run continues with the text that it began with */
 	size_t text_len;
+	int64_t refused;    /* in a mission: the run on record for the events since the last run that were not
+			       taken; 0: none */
 	struct ynode *root; /* owned */
 	const char *name, *payload;
 	uint8_t priority;
@@ -193,5 +196,8 @@ struct workflow {
 WARN_UNUSED int workflow_parse(const char *text, size_t len, const struct workflow_limits *limits,
 	struct complaints *c, struct workflow **ret_workflow);
 bool workflow_find_stage(const struct workflow *w, const char *name, size_t *ret_stage);
+
+/* Whether a trigger can wait for it as an orbit event; if not, the known one that was meant, or NULL. */
+bool workflow_is_orbit_event(const char *name, const char **ret_near);
 
 #endif

@@ -170,5 +170,5 @@ int ask_event(struct perigeed *d, struct control_call *call, const cJSON *reques
 
 	if (!e.event)
 		return bad(ret_reason, cap, "event: expected a name such as pass.begin");
-	return changed(pipelines_event(d->pipelines, &e), "runs", ret_body);
+	return changed(pipelines_event(d->pipelines, &e, ret_reason, cap), "runs", ret_body);
 }

@@ -45,9 +45,10 @@ static void tell_workflows(struct perigeed *d, bool in_sunlight)
 	if (!changed)
 		return;
 	log_info("%s", e.event);
-	int r = pipelines_event(d->pipelines, &e);
+	char why[128];
+	int r = pipelines_event(d->pipelines, &e, why, sizeof(why));
 	if (r < 0) {
-		log_error("%s: its runs cannot be made: %s", e.event, err_text(r));
+		log_error("%s: its runs cannot be made: %s", e.event, *why ? why : err_text(r));
 		stop(d, EX_SOFTWARE);
 	}
 }

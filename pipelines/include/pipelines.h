@@ -227,9 +227,10 @@ struct orbit_event {
 	const cJSON *attrs; /* object of texts; borrowed; may be NULL */
 };
 
-/* Makes a run for each workflow that waits for it: how many. One
- * that was told before (the same event, place and time) makes none. */
-WARN_UNUSED int pipelines_event(struct pipelines *p, const struct orbit_event *e);
+/* Makes a run for each workflow that waits for it: how many. One that was told before (the same event, place
+ * and time) makes none. ERR_UNKNOWN: no such event; the reason in ret_reason (cap bytes). */
+WARN_UNUSED int pipelines_event(
+	struct pipelines *p, const struct orbit_event *e, char *ret_reason, size_t cap);
 
 struct run_input {
 	const char *name; /* as workflow_trigger_input says */

@@ -425,12 +425,12 @@ static void finish(const char *label)
 
 static void event(const char *args)
 {
-	char name[32] = "", place[32] = "";
+	char name[32] = "", place[32] = "", reason[256];
 	struct orbit_event e = {.event = name, .time = clock_utc()};
 
 	sscanf(args, "%31s %31s", name, place);
 	e.place = *place ? place : NULL;
-	assert_true(pipelines_event(bench.pipelines, &e) >= 0);
+	tell_result(pipelines_event(bench.pipelines, &e, reason, sizeof(reason)), reason);
 }
 
 /* Words:  run [WORKFLOW [PARAMS]]   cancel [run N | workflow W | payload P | all | task N]   approve S reject

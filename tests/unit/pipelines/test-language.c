@@ -501,6 +501,12 @@ static const struct row rows[] = {
 		"a:queued a:running a:done b:queued b:running c:cancelled b:cancelled run1:cancelled"
 		" 2.b:queued 2.b:running 2.b:done 2.c:queued 2.c:running 2.c:done run2:done",
 		NULL, {{"2.b", "o", "1"}, {"2.a", "x", "1"}}},
+	{"event: one that there is not", {"stages: {a: {image: i, outputs: {z: 8B}}}\n"},
+		"event pass.begni; event image.acquired; event pass.end",
+		"ERR_UNKNOWN(there is no event \"pass.begni\"; did you mean pass.begin?)"
+		" ERR_UNKNOWN(there is no event \"image.acquired\": expected pass.begin, pass.end, "
+		"region.enter, region.leave, sunlight.begin or sunlight.end)",
+		NULL},
 	{"rerun: not of what goes on, nor of what there is not",
 		{"stages: {a: {image: i, args: [hold], outputs: {z: 8B}}}\n"},
 		"rerun; run; rerun; finish run-1.a; rerun z",
@@ -661,8 +667,8 @@ static void test_what_is_not_taken_is_on_record(void **state)
 	bench_script("event pass.begin x; +1; event pass.begin x; +1; event pass.begin x");
 	assert_string_equal(bench.trace, "a:queued a:running 2.a:queued run3:cancelled");
 	bench_describe(3, words, sizeof(words));
-	assert_string_equal(words,
-		"cancelled (not taken: 1 tasks of payload p wait already, its quota is 1): a cancelled;");
+	assert_string_equal(
+		words, "cancelled (not taken: 1 tasks of payload p wait already, its quota is 1):");
 	bench_script("finish run-1.a");
 	assert_int_equal(pipelines_rerun(bench.pipelines, 3, NULL, NULL, &run, reason, sizeof(reason)), 0);
 	bench_script("finish run-2.a");
@@ -918,9 +924,37 @@ static void test_what_is_ready_at_a_start_finds_its_workflow(void **state)
 	bench_close();
 }
 
+/* A flood of events is one row, until one is taken again. */
+static void test_what_is_not_taken_is_counted(void **state)
+{
+	char texts[3][2048], words[256];
+
+	bench.tasks = bench.waiting = 1;
+	write_texts(&refused_row, texts);
+	bench_open();
+	bench_script("event pass.begin x; +1; event pass.begin x");
+	for (int i = 0; i < 50; i++)
+		bench_script("+1; event pass.begin x");
+	bench_describe(3, words, sizeof(words));
+	assert_string_equal(words,
+		"cancelled (not taken, 50 in a row: 1 tasks of payload p wait already, its quota is 1):");
+	CLEAN_JSON cJSON *j = run_provenance(bench.store, 3);
+	assert_int_equal(json_int(j, "refused", 0), 50);
+	assert_int_equal(cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(j, "stages")), 0);
+	bench_script("finish run-1.a; +1; event pass.begin x; +1; event pass.begin x");
+	bench_describe(4, words, sizeof(words));
+	assert_string_equal(words, "open: a queued;"); /* taken */
+	bench_describe(5, words, sizeof(words));
+	assert_string_equal(
+		words, "cancelled (not taken: 1 tasks of payload p wait already, its quota is 1):");
+	bench_close();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_the_language),
+		cmocka_unit_test_setup_teardown(
+			test_what_is_not_taken_is_counted, bench_setup, bench_teardown),
 		cmocka_unit_test_setup_teardown(
 			test_what_is_ready_at_a_start_finds_its_workflow, bench_setup, bench_teardown),
 		cmocka_unit_test_setup_teardown(
