@@ -205,7 +205,7 @@ int run_drop_pending(struct pipelines *p, int64_t run, const char *why)
 	return r == 0 ? run_ended(p, run) : r;
 }
 
-/* Another one in a row: 1 when the row of the first now counts it, too. */
+/* Another one in a row: 1 when the row of the first now counts it, too; not when that is being removed. */
 static int refuse_again(struct pipelines *p, int64_t run, const char *why)
 {
 	int r = store_change(p->o.store);
@@ -213,7 +213,8 @@ static int refuse_again(struct pipelines *p, int64_t run, const char *why)
 	if (r == 0)
 		r = store_exec(p->o.store,
 			"UPDATE run SET refused = refused + 1, ended_ns = ?,"
-			" reason = 'not taken, ' || (refused + 1) || ' in a row: ' || ? WHERE id = ?",
+			" reason = 'not taken, ' || (refused + 1) || ' in a row: ' || ? WHERE id = ? AND "
+			"ordered = 2",
 			"iti", clock_utc().ns, why, run);
 	return r < 0 ? r : sqlite3_changes(store_db(p->o.store)) > 0;
 }
