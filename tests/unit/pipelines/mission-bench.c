@@ -309,17 +309,21 @@ static bool poke(void)
 	return true;
 }
 
+/* In the order of the tasks: the workers that prepare them may begin in another. */
 static bool report(void)
 {
+	struct bench_start *first = NULL;
+
 	for (size_t i = 0; i < bench.n_starts; i++) {
 		struct bench_start *s = &bench.starts[i];
-		if (s->reported || s->held)
-			continue;
-		s->reported = true;
-		pipelines_stage_exited(bench.pipelines, &s->exit);
-		return true;
+		if (!s->reported && !s->held && (!first || s->exit.task < first->exit.task))
+			first = s;
 	}
-	return false;
+	if (!first)
+		return false;
+	first->reported = true;
+	pipelines_stage_exited(bench.pipelines, &first->exit);
+	return true;
 }
 
 void bench_settle(void)
