@@ -73,7 +73,9 @@ static uint64_t walk(const char *path, bool remove, int64_t before_ns)
 		if (remove && st.st_mtim.tv_sec < before_ns / NS_PER_S &&
 			unlinkat(dirfd(dir), e->d_name, 0) == 0)
 			continue;
-		bytes += (uint64_t)st.st_blocks * 512;
+		/* A file system that allocates late may not count blocks of what was just written. */
+		uint64_t on_disk = (uint64_t)st.st_blocks * 512;
+		bytes += on_disk > (uint64_t)st.st_size ? on_disk : (uint64_t)st.st_size;
 	}
 	if (dir)
 		closedir(dir);

@@ -406,13 +406,13 @@ static void test_logs(void **state)
 	for (int i = 1; i <= 4; i++) {
 		snprintf(path, sizeof(path), "%s/logs/%d", bench.dir, i);
 		assert_int_equal(dir_make(path, 0755), 0);
-		strcat(path, "/s.1.log");
+		strcat(path, "/z.9.log");
 		assert_int_equal(file_replace(path, text, sizeof(text), 0644), 0);
 	}
 	assert_int_equal(runs_trim_logs(bench.store, bench.dir, 8192, &stop, &kept), 0);
 	/* 4 is newer than what the reader sees; 3 goes on. */
 	for (int i = 1; i <= 4; i++) {
-		snprintf(path, sizeof(path), "%s/logs/%d/s.1.log", bench.dir, i);
+		snprintf(path, sizeof(path), "%s/logs/%d/z.9.log", bench.dir, i);
 		assert_int_equal(access(path, F_OK) == 0, i > 2);
 	}
 	assert_int_equal(kept.bytes, 8192);
