@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `cache: true`: an earlier success with the same image, parameters, arguments, environment, declared outputs and
- * input digests is taken instead of a new execution. The key is made from what was really launched; an entry is written
- * in the turn that records the success, and used only while its artifacts are there.
+ * `cache: true`: an earlier success with the same image, parameters, arguments, environment, declared outputs
+ * and input digests is taken instead of a new execution. The key is made from what was really launched; an
+ * entry is written in the turn that records the success, and used only while its artifacts are there.
  */
 #include <errno.h>
 #include <limits.h>
@@ -56,7 +56,8 @@ static cJSON *outputs_json(const struct wf_stage *s)
 	return j;
 }
 
-static cJSON *inputs_json(struct pipelines *p, const struct workflow *w, int64_t run, const struct wf_stage *s)
+static cJSON *inputs_json(
+	struct pipelines *p, const struct workflow *w, int64_t run, const struct wf_stage *s)
 {
 	cJSON *j = cJSON_CreateObject();
 	char digest[DIGEST_TEXT_BYTES];
@@ -96,10 +97,8 @@ int cache_key(struct pipelines *p, const struct workflow *w, int64_t run, size_t
 
 /* ---- taking ---- */
 
-static bool artifacts_there(struct pipelines *p, const char *key)
+bool runs_artifacts_there(struct pipelines *p, sqlite3_stmt *q)
 {
-	sqlite3_stmt *q =
-		store_query(p->o.store, "SELECT digest FROM stage_cache_output WHERE key = ?", "t", key);
 	int rc = SQLITE_ERROR;
 	bool there = true;
 
@@ -139,8 +138,7 @@ static int use_entry(struct run_now *run, size_t stage, int64_t item, const char
 {
 	struct store *s = run->p->o.store;
 	const char *name = run->w->stages[stage].name;
-	int r = store_exec(
-		s, "UPDATE stage_cache SET used_ns = ? WHERE key = ?", "it", clock_utc().ns, key);
+	int r = store_exec(s, "UPDATE stage_cache SET used_ns = ? WHERE key = ?", "it", clock_utc().ns, key);
 
 	if (r < 0)
 		return r;
@@ -194,7 +192,9 @@ int cache_take(struct run_now *run, size_t stage, int64_t item, const char *item
 	int64_t made_by = find_entry(p, key);
 	if (made_by == 0)
 		return 0;
-	if (!artifacts_there(p, key)) {
+	if (!runs_artifacts_there(
+		    p, store_query(p->o.store, "SELECT digest FROM stage_cache_output WHERE key = ?", "t",
+			       key))) {
 		r = remove_entry(p, key);
 		return r;
 	}
@@ -214,7 +214,8 @@ int cache_remove_oldest(struct pipelines *p, uint64_t *ret_bytes)
 {
 	char key[DIGEST_TEXT_BYTES];
 	sqlite3_stmt *q = store_query(p->o.store,
-		"SELECT key, (SELECT sum(bytes) FROM stage_cache_output o WHERE o.key = c.key) FROM stage_cache c"
+		"SELECT key, (SELECT sum(bytes) FROM stage_cache_output o WHERE o.key = c.key) FROM "
+		"stage_cache c"
 		" ORDER BY used_ns LIMIT 1",
 		"");
 	int rc = q ? sqlite3_step(q) : SQLITE_ERROR;

@@ -33,22 +33,9 @@ static void spread(struct rerun *r)
 /* The artifacts of its outputs may have been cleared away. */
 static bool outputs_there(struct rerun *r, size_t stage)
 {
-	sqlite3_stmt *q =
-		store_query(r->p->o.store, "SELECT digest FROM run_output WHERE run = ? AND stage = ?", "it",
-			r->old.id, r->old.w->stages[stage].name);
-	bool there = true;
-
-	while (q && there && sqlite3_step(q) == SQLITE_ROW) {
-		struct digest digest;
-		char path[PATH_MAX];
-
-		there = digest_parse((const char *)sqlite3_column_text(q, 0), &digest) == 0 &&
-			artifact_path(r->p->o.artifacts, &digest, path, sizeof(path)) == 0 &&
-			access(path, R_OK) == 0;
-	}
-	if (q)
-		sqlite3_reset(q);
-	return q && there;
+	return runs_artifacts_there(
+		r->p, store_query(r->p->o.store, "SELECT digest FROM run_output WHERE run = ? AND stage = ?",
+			      "it", r->old.id, r->old.w->stages[stage].name));
 }
 
 static int choose(struct rerun *r, const char *from, char *ret_reason, size_t cap)
@@ -169,7 +156,8 @@ int pipelines_rerun(struct pipelines *p, int64_t run, const char *from, const ch
 		rc = ERR_STATE;
 	}
 	if (trim_removes(p, run)) {
-		snprintf(ret_reason, cap, "run %lld is being removed: it is older than what is kept", (long long)run);
+		snprintf(ret_reason, cap, "run %lld is being removed: it is older than what is kept",
+			(long long)run);
 		rc = ERR_STATE;
 	}
 	r.again = calloc(r.old.w->n_stages, sizeof(bool));

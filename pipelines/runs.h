@@ -219,6 +219,10 @@ WARN_UNUSED int timeouts_due(struct pipelines *p);
 
 /* ---- run-cache.c ---- */
 
+/* Whether every artifact that the rows of a query name (a digest in their first column) is there. Resets the query;
+ * one that failed, or NULL, says no. */
+bool runs_artifacts_there(struct pipelines *p, sqlite3_stmt *q);
+
 struct stage_values;
 /* An output that has become an artifact. */
 struct stage_result {
