@@ -175,6 +175,7 @@ static int open_writable(const char *path, struct store **ret_store, char *ret_r
 
 	if (r < 0)
 		return r;
+	ensure(s); /* the optimizer does not see that say() is negative */
 	sqlite3_busy_timeout(s->db, 5000);
 	/* Until it is known to be sound nothing is moved from its WAL into it: both are evidence. */
 	sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);

@@ -474,7 +474,7 @@ static int read_progress(struct expansion *x)
 
 int foreach_resume(struct run_now *run, size_t stage)
 {
-	struct expansion *x;
+	struct expansion *x = NULL;
 	int r = store_change(run->p->o.store);
 
 	if (r == 0) /* what was running is back in the queue */
@@ -487,6 +487,7 @@ int foreach_resume(struct run_now *run, size_t stage)
 		r = read_progress(x);
 	if (r < 0)
 		return r;
+	ensure(x);
 	return x->closing ? step(x) : begin_list(run, x);
 }
 
